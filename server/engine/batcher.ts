@@ -1,0 +1,89 @@
+/**
+ * Turns a stream of items into few large calls without delaying a lone item.
+ *
+ * An item waits only for the end of the current turn of the event loop. While
+ * as many calls are under way as are allowed, items gather, and the next call
+ * takes them all: the busier the store, the larger the batches. `run` deals
+ * with its own errors; if it throws, that is a bug and ends the process.
+ */
+export interface BatcherOptions<Item> {
+  /** What an item counts for in `weightMax`. */
+  readonly weigh: (item: Item) => number;
+  /** A call takes items up to this weight, and at least one. */
+  readonly weightMax: number;
+  /** Calls under way at once. */
+  readonly callsMax: number;
+  readonly run: (items: Item[]) => Promise<void>;
+}
+
+export class Batcher<Item> {
+  readonly #options: BatcherOptions<Item>;
+  #items: Item[] = [];
+  #weight = 0;
+  #calls = 0;
+  #scheduled = false;
+  #idle: (() => void)[] = [];
+
+  constructor(options: BatcherOptions<Item>) {
+    this.#options = options;
+  }
+
+  /** The weight of the items that wait for a call. */
+  get weight(): number {
+    return this.#weight;
+  }
+
+  add(item: Item): void {
+    this.#items.push(item);
+    this.#weight += this.#options.weigh(item);
+    if (!this.#scheduled && this.#calls < this.#options.callsMax) this.#schedule();
+  }
+
+  /** Resolves once nothing waits and no call is under way. */
+  idle(): Promise<void> {
+    if (this.#items.length === 0 && this.#calls === 0) return Promise.resolve();
+    return new Promise((resolve) => this.#idle.push(resolve));
+  }
+
+  #schedule(): void {
+    this.#scheduled = true;
+    setImmediate(() => {
+      this.#scheduled = false;
+      while (this.#items.length > 0 && this.#calls < this.#options.callsMax) void this.#call(this.#take());
+    });
+  }
+
+  #take(): Item[] {
+    const { weigh, weightMax } = this.#options;
+    if (this.#weight <= weightMax) {
+      const all = this.#items;
+      this.#items = [];
+      this.#weight = 0;
+      return all;
+    }
+    let weight = 0;
+    let count = 0;
+    for (const item of this.#items) {
+      const next = weight + weigh(item);
+      if (count > 0 && next > weightMax) break;
+      weight = next;
+      count++;
+    }
+    this.#weight -= weight;
+    return this.#items.splice(0, count);
+  }
+
+  async #call(items: Item[]): Promise<void> {
+    this.#calls++;
+    try {
+      await this.#options.run(items);
+    } finally {
+      this.#calls--;
+      if (this.#items.length > 0) {
+        if (!this.#scheduled) this.#schedule();
+      } else if (this.#calls === 0) {
+        for (const resolve of this.#idle.splice(0)) resolve();
+      }
+    }
+  }
+}

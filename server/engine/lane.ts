@@ -1,0 +1,409 @@
+/**
+ * Everything that one broker does in one topic goes through the topic's lane:
+ * it gathers enqueues, reports and demands into few large store calls, and
+ * knows whether the topic is worth asking for tasks.
+ *
+ * A lane is *hot* while it believes that the input queue holds tasks. It asks
+ * for tasks only while it is hot and a local worker has credit. It turns hot by
+ * a wake-up or an answer that left tasks behind, and cold by an answer that
+ * left none, unless a wake-up came in since the question was asked: that is
+ * what keeps a task from being forgotten between an answer and a wake-up that
+ * overtake each other.
+ *
+ * Reports are never dropped: while the store is away they are tried again until
+ * it answers, which the lease token makes safe.
+ */
+import { TaskqueueError } from "../domain/errors.js";
+import type { TopicName } from "../domain/ids.js";
+import { LIMITS } from "../domain/limits.js";
+import { pause } from "../lib/clock.js";
+import type { Demand, EnqueueAnswer, Failure, LeaseAnswer, LeaseRef, NewTask, ProgressNote } from "../store/store.js";
+import { Batcher } from "./batcher.js";
+import type { EngineContext } from "./context.js";
+import * as tell from "./lane-events.js";
+import type { HeldLease } from "./held-lease.js";
+import type { Grant, ReportReceipt, WorkerSession } from "./worker-session.js";
+
+const RETRY_MS_MIN = 50;
+const RETRY_MS_MAX = 2_000;
+
+interface PendingEnqueue {
+  readonly tasks: readonly NewTask[];
+  readonly resolve: (created: readonly boolean[]) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** A report on its way to the store, and whom to tell when it is there. */
+interface Report<Payload> {
+  readonly lease: HeldLease;
+  readonly payload: Payload;
+  readonly receipt: ReportReceipt;
+}
+
+type FailurePayload = Pick<Failure, "error" | "next">;
+
+export class Lane {
+  readonly topic: TopicName;
+  readonly #context: EngineContext;
+  readonly #sessions: WorkerSession[] = [];
+  #turn = 0;
+  #hot = false;
+  #wakes = 0;
+  #leaseCalls = 0;
+  #pumpScheduled = false;
+  #stopping = new AbortController();
+  #lastUsed: number;
+
+  readonly #enqueues: Batcher<PendingEnqueue>;
+  readonly #completions: Batcher<Report<undefined>>;
+  readonly #failures: Batcher<Report<FailurePayload>>;
+  readonly #releases: Batcher<Report<undefined>>;
+  readonly #notes: Batcher<Report<ProgressNote["progress"] | undefined>>;
+
+  constructor(topic: TopicName, context: EngineContext) {
+    this.topic = topic;
+    this.#context = context;
+    this.#lastUsed = context.clock.monotonic();
+    const one = () => 1;
+    const reports = { weigh: one, weightMax: LIMITS.batchMax, callsMax: 2 };
+    this.#enqueues = new Batcher({
+      weigh: (pending) => pending.tasks.length,
+      weightMax: LIMITS.batchMax,
+      callsMax: 2,
+      run: (batch) => this.#enqueueBatch(batch),
+    });
+    this.#completions = new Batcher({ ...reports, run: (batch) => this.#completeBatch(batch) });
+    this.#failures = new Batcher({ ...reports, run: (batch) => this.#failBatch(batch) });
+    this.#releases = new Batcher({ ...reports, run: (batch) => this.#releaseBatch(batch) });
+    this.#notes = new Batcher({ ...reports, callsMax: 1, run: (batch) => this.#noteBatch(batch) });
+  }
+
+  /** Whether the lane believes that tasks are ready. */
+  get hot(): boolean {
+    return this.#hot;
+  }
+
+  /** Whether nobody needs the lane: it may be forgotten. */
+  isIdle(idleMs: number): boolean {
+    return (
+      this.#sessions.length === 0 &&
+      this.#enqueues.weight === 0 &&
+      this.#context.clock.monotonic() - this.#lastUsed > idleMs
+    );
+  }
+
+  // ── Producers ──────────────────────────────────────────────────────────────
+
+  /** Stores tasks; resolves when they are kept. Rejects with what the producer should be told. */
+  enqueue(tasks: readonly NewTask[]): Promise<readonly boolean[]> {
+    this.#lastUsed = this.#context.clock.monotonic();
+    if (this.#enqueues.weight + tasks.length > LIMITS.pendingTasksMax) {
+      return Promise.reject(
+        new TaskqueueError("STORE_FULL", `too many tasks of topic ${this.topic} wait for the store`, {
+          retryDelayMs: 500,
+        }),
+      );
+    }
+    return new Promise((resolve, reject) => this.#enqueues.add({ tasks, resolve, reject }));
+  }
+
+  async #enqueueBatch(batch: PendingEnqueue[]): Promise<void> {
+    const { settings, log } = this.#context;
+    try {
+      if (!settings.knows(this.topic)) await settings.refresh(this.topic);
+      const tasks = batch.length === 1 && batch[0] ? batch[0].tasks : batch.flatMap((pending) => pending.tasks);
+      const answer = await this.#enqueueCall(tasks);
+      if (answer.kind === "full") return this.#enqueueFull(batch, answer);
+      let from = 0;
+      for (const { tasks, resolve } of batch) {
+        resolve(answer.created.slice(from, from + tasks.length));
+        from += tasks.length;
+      }
+    } catch (error) {
+      if (!(error instanceof TaskqueueError)) log.error({ err: error, topic: this.topic }, "an enqueue failed");
+      for (const { reject } of batch) reject(error);
+    }
+  }
+
+  async #enqueueCall(tasks: readonly NewTask[]): Promise<EnqueueAnswer> {
+    const { store, options, settings } = this.#context;
+    const { tasksMax = 0, bytesMax = 0 } = settings.get(this.topic);
+    const now = this.#context.now();
+    // A hot lane has tasks to hand out that come before these; the pump asks for them.
+    const grants = this.#hot ? [] : this.#takeGrants(tasks.length);
+    const wakes = this.#wakes;
+    try {
+      const answer = await store.enqueue(this.topic, tasks, {
+        now,
+        endedWindowMs: options.endedWindowMs,
+        tasksMax,
+        bytesMax,
+        ...demandsOf(grants),
+      });
+      if (answer.kind === "enqueued") {
+        tell.enqueued(this.#context, this.topic, tasks, answer.created);
+        this.#distribute(grants, answer, wakes);
+      } else {
+        refundAll(grants);
+      }
+      return answer;
+    } catch (error) {
+      this.#leaseUnknown(grants);
+      throw error;
+    }
+  }
+
+  /** Each request on its own: a large one must not make a small one be refused. */
+  async #enqueueFull(batch: PendingEnqueue[], answer: EnqueueAnswer & { kind: "full" }): Promise<void> {
+    const only = batch.length === 1 ? batch[0] : undefined;
+    if (only) {
+      only.reject(
+        new TaskqueueError(
+          "TOPIC_FULL",
+          `topic ${this.topic} holds ${answer.tasks} tasks of ${answer.bytes} bytes and takes no more for now`,
+          { retryDelayMs: 1_000 },
+        ),
+      );
+      return;
+    }
+    for (const pending of batch) await this.#enqueueBatch([pending]);
+  }
+
+  // ── Workers' reports ───────────────────────────────────────────────────────
+
+  complete(lease: HeldLease, receipt: ReportReceipt): void {
+    this.#completions.add({ lease, payload: undefined, receipt });
+  }
+
+  fail(lease: HeldLease, payload: FailurePayload, receipt: ReportReceipt): void {
+    this.#failures.add({ lease, payload, receipt });
+  }
+
+  release(lease: HeldLease, receipt: ReportReceipt): void {
+    this.#releases.add({ lease, payload: undefined, receipt });
+  }
+
+  /** Keeps the progress, or only asks whether the lease is held. */
+  note(lease: HeldLease, progress: ProgressNote["progress"] | undefined, receipt: ReportReceipt): void {
+    this.#notes.add({ lease, payload: progress, receipt });
+  }
+
+  async #completeBatch(batch: Report<undefined>[]): Promise<void> {
+    const { store, options } = this.#context;
+    const completions = batch.map((report) => report.lease);
+    const outcomes = await this.#untilStored(async () => {
+      const grants = this.#hot ? this.#takeGrants(LIMITS.batchMax) : [];
+      const wakes = this.#wakes;
+      try {
+        const answer = await store.complete(this.topic, completions, {
+          now: this.#context.now(),
+          endedWindowMs: options.endedWindowMs,
+          ...demandsOf(grants),
+        });
+        if (grants.length > 0) this.#distribute(grants, answer, wakes);
+        return answer.outcomes;
+      } catch (error) {
+        this.#leaseUnknown(grants);
+        throw error;
+      }
+    });
+    tell.completed(this.#context, completions, outcomes);
+    for (const [index, report] of batch.entries()) {
+      report.receipt.stored(report.lease, outcomes?.[index] !== "lease_lost");
+    }
+  }
+
+  async #failBatch(batch: Report<FailurePayload>[]): Promise<void> {
+    const { store, options } = this.#context;
+    const failures = batch.map(({ lease, payload }) => ({ ...refOf(lease), ...payload }));
+    const outcomes = await this.#untilStored(() =>
+      store.fail(this.topic, failures, { now: this.#context.now(), endedWindowMs: options.endedWindowMs }),
+    );
+    for (const [index, { lease, payload, receipt }] of batch.entries()) {
+      const outcome = outcomes?.[index];
+      if (outcome) tell.failed(this.#context, lease, payload.error, outcome);
+      receipt.stored(lease, outcome !== "lease_lost");
+    }
+  }
+
+  async #releaseBatch(batch: Report<undefined>[]): Promise<void> {
+    const { store, options } = this.#context;
+    const leases = batch.map(({ lease }) => refOf(lease));
+    const outcomes = await this.#untilStored(() =>
+      store.release(this.topic, leases, { now: this.#context.now(), endedWindowMs: options.endedWindowMs }),
+    );
+    for (const [index, { lease, receipt }] of batch.entries()) {
+      const outcome = outcomes?.[index];
+      if (outcome) tell.released(this.#context, lease, outcome);
+      receipt.stored(lease, outcome !== "lease_lost");
+    }
+  }
+
+  async #noteBatch(batch: Report<ProgressNote["progress"] | undefined>[]): Promise<void> {
+    const { store } = this.#context;
+    const notes = batch.map(({ lease, payload }) => ({ ...refOf(lease), ...(payload ? { progress: payload } : {}) }));
+    const outcomes = await this.#untilStored(() => store.progress(this.topic, notes));
+    for (const [index, { lease, payload, receipt }] of batch.entries()) {
+      const held = outcomes?.[index] !== "lease_lost";
+      if (held && payload) tell.progressed(this.#context, lease, payload);
+      receipt.noted(lease, held);
+    }
+  }
+
+  /** Repeats `call` until the store answers. Undefined when the lane stops first. */
+  async #untilStored<Answer>(call: () => Promise<Answer>): Promise<Answer | undefined> {
+    const { clock, log, random } = this.#context;
+    for (let delay = RETRY_MS_MIN; ; delay = Math.min(delay * 2, RETRY_MS_MAX)) {
+      try {
+        return await call();
+      } catch (error) {
+        if (!(error instanceof TaskqueueError)) {
+          log.error({ err: error, topic: this.topic }, "a report could not be stored; it will be tried again");
+        }
+        await pause(clock, delay * (0.5 + random()), this.#stopping.signal);
+        if (this.#stopping.signal.aborted) return undefined;
+      }
+    }
+  }
+
+  // ── Handing out ────────────────────────────────────────────────────────────
+
+  subscribe(session: WorkerSession): void {
+    this.#sessions.push(session);
+  }
+
+  unsubscribe(session: WorkerSession): void {
+    const index = this.#sessions.indexOf(session);
+    if (index !== -1) this.#sessions.splice(index, 1);
+    this.#lastUsed = this.#context.clock.monotonic();
+  }
+
+  /** Tasks may be ready: ask for them. */
+  wake(): void {
+    this.#wakes++;
+    this.#setHot(true);
+    this.pump();
+  }
+
+  /** A session has credit: ask for tasks if there are any. */
+  pump(): void {
+    if (!this.#hot || this.#leaseCalls > 0 || this.#pumpScheduled || this.#sessions.length === 0) return;
+    this.#pumpScheduled = true;
+    setImmediate(() => {
+      this.#pumpScheduled = false;
+      if (this.#hot && this.#leaseCalls === 0) void this.#leaseBatch();
+    });
+  }
+
+  async #leaseBatch(): Promise<void> {
+    const { store, log, clock } = this.#context;
+    const grants = this.#takeGrants(LIMITS.batchMax);
+    if (grants.length === 0) return;
+    this.#leaseCalls++;
+    const wakes = this.#wakes;
+    let failed = false;
+    try {
+      const answer = await store.lease(this.topic, grants.map(demandOf), { now: this.#context.now() });
+      this.#distribute(grants, answer, wakes);
+    } catch (error) {
+      failed = true;
+      this.#leaseUnknown(grants);
+      if (!(error instanceof TaskqueueError)) log.error({ err: error, topic: this.topic }, "leasing failed");
+    } finally {
+      this.#leaseCalls--;
+    }
+    if (failed) await pause(clock, RETRY_MS_MIN * 2, this.#stopping.signal);
+    this.pump();
+  }
+
+  /** Credit of the sessions, in turn, for up to `limit` tasks in all. */
+  #takeGrants(limit: number): Grant[] {
+    const grants: Grant[] = [];
+    const count = this.#sessions.length;
+    let left = limit;
+    for (let step = 0; step < count && left > 0; step++) {
+      const session = this.#sessions[(this.#turn + step) % count];
+      const grant = session?.grant(this.topic, left);
+      if (!grant) continue;
+      grants.push(grant);
+      left -= grant.limit;
+    }
+    if (count > 0) this.#turn = (this.#turn + 1) % count;
+    return grants;
+  }
+
+  #distribute(grants: readonly Grant[], answer: LeaseAnswer, wakesWhenAsked: number): void {
+    tell.started(this.#context, this.topic, answer.leased, grants);
+    let from = 0;
+    for (const grant of grants) {
+      let to = from;
+      while (to < answer.leased.length && answer.leased[to]?.session === grant.ref.id) to++;
+      grant.session.accept(grant, answer.leased, from, to);
+      from = to;
+    }
+    for (const lost of answer.lostSessions) {
+      grants.find((grant) => grant.ref.id === lost)?.session.sessionLost();
+    }
+    if (answer.ready > 0) this.#setHot(true);
+    else if (this.#wakes === wakesWhenAsked) this.#setHot(false);
+    this.pump();
+  }
+
+  /** An answer was lost: find the leases it may have made, and hand them back. */
+  #leaseUnknown(grants: readonly Grant[]): void {
+    refundAll(grants);
+    for (const grant of grants) grant.session.reconcile(this);
+    // Whether tasks are left is unknown as well.
+    if (grants.length > 0) this.#wakes++;
+  }
+
+  /** Releases the leases a session has in the store that its broker never learned of. */
+  async releaseUnknown(session: WorkerSession): Promise<void> {
+    const { store, options } = this.#context;
+    await this.#untilStored(async () => {
+      const leases = await store.held(this.topic, session.ref.id);
+      const unknown: LeaseRef[] = leases.filter((lease) => !session.holds(lease.token, this.topic));
+      for (let from = 0; from < unknown.length; from += LIMITS.batchMax) {
+        await store.release(this.topic, unknown.slice(from, from + LIMITS.batchMax), {
+          now: this.#context.now(),
+          endedWindowMs: options.endedWindowMs,
+        });
+      }
+    });
+  }
+
+  #setHot(hot: boolean): void {
+    if (hot === this.#hot) return;
+    this.#hot = hot;
+    for (const session of this.#sessions) session.laneTurned(this.topic, hot);
+  }
+
+  // ── End ────────────────────────────────────────────────────────────────────
+
+  /** Resolves when nothing waits for the store any more. */
+  async settle(): Promise<void> {
+    await this.#enqueues.idle();
+    await Promise.all([this.#completions.idle(), this.#failures.idle(), this.#releases.idle(), this.#notes.idle()]);
+  }
+
+  /** Gives up on what still waits for an absent store. */
+  stop(): void {
+    this.#stopping.abort();
+  }
+}
+
+function refOf({ id, session, token }: HeldLease): LeaseRef {
+  return { id, session, token };
+}
+
+function demandOf({ ref, limit, bytesMax }: Grant): Demand {
+  return { session: ref, limit, bytesMax };
+}
+
+function demandsOf(grants: readonly Grant[]): { demands?: Demand[] } {
+  return grants.length === 0 ? {} : { demands: grants.map(demandOf) };
+}
+
+function refundAll(grants: readonly Grant[]): void {
+  for (const grant of grants) grant.session.refund(grant);
+}

@@ -1,0 +1,47 @@
+/**
+ * Forgets what need not be kept any longer: ended tasks whose retention is
+ * over, and ids of ended tasks whose window is over. Works through topics in
+ * which tasks ended, a bounded piece at a time.
+ */
+import type { TopicName } from "../domain/ids.js";
+import { LIMITS } from "../domain/limits.js";
+import type { EngineContext } from "./context.js";
+import { DueTopics } from "./due-topics.js";
+
+const TICK_MS_MIN = 20;
+
+export class Pruner {
+  readonly #context: EngineContext;
+  readonly #due = new DueTopics();
+
+  constructor(context: EngineContext) {
+    this.#context = context;
+  }
+
+  /** Tasks of the topic ended: look at it once their window is over. */
+  note(topic: TopicName): void {
+    this.#due.note(topic, this.#context.now() + Math.max(this.#context.options.endedWindowMs, 1_000));
+  }
+
+  /** Returns the milliseconds until something is due next. */
+  async tick(): Promise<number | undefined> {
+    const { store, options } = this.#context;
+    const now = this.#context.now();
+    for (const topic of this.#due.take(now)) {
+      try {
+        const { pruned, nextMs } = await store.prune(topic, {
+          now,
+          endedWindowMs: options.endedWindowMs,
+          limit: LIMITS.batchMax,
+        });
+        if (pruned === LIMITS.batchMax) this.#due.note(topic, now);
+        else if (nextMs !== undefined) this.#due.note(topic, Math.max(nextMs, now + 1_000));
+      } catch (error) {
+        this.#due.note(topic, now + 1_000);
+        throw error;
+      }
+    }
+    const next = this.#due.nextMs();
+    return next === undefined ? undefined : Math.max(TICK_MS_MIN, next - this.#context.now());
+  }
+}

@@ -1,0 +1,101 @@
+/**
+ * Ends sessions whose worker is gone: what they held runs elsewhere.
+ *
+ * Any broker may reap any session; the store makes sure that a session which is
+ * being reaped cannot come back, and names it again until it is closed, so that
+ * another broker finishes what a dead one began. At most a few sessions per
+ * tick, so that a mass death is worked off at a bounded rate and not as a storm.
+ */
+import { LIMITS } from "../domain/limits.js";
+import type { Millis } from "../domain/task.js";
+import type { TopicName } from "../domain/ids.js";
+import type { Expired, SessionRecord } from "../store/store.js";
+import type { EngineContext } from "./context.js";
+import type { TaskqueueEvent } from "./events.js";
+
+const SESSIONS_PER_TICK = 20;
+const TICK_MS_MIN = 50;
+
+export class Reaper {
+  readonly #context: EngineContext;
+  readonly #storeAvailable: () => boolean;
+
+  constructor(context: EngineContext, storeAvailable: () => boolean) {
+    this.#context = context;
+    this.#storeAvailable = storeAvailable;
+  }
+
+  /** Returns the milliseconds until the next session may expire. */
+  async tick(): Promise<number | undefined> {
+    // After an outage sessions are extended first: see StoreMonitor.
+    if (!this.#storeAvailable()) return undefined;
+    const { store } = this.#context;
+    const now = this.#context.now();
+    const { sessions, nextMs } = await store.expiredSessions({ now, limit: SESSIONS_PER_TICK });
+    for (const session of sessions) await this.#reap(session);
+    if (sessions.length === SESSIONS_PER_TICK) return TICK_MS_MIN;
+    return nextMs === undefined ? undefined : Math.max(TICK_MS_MIN, nextMs - this.#context.now());
+  }
+
+  async #reap(session: SessionRecord): Promise<void> {
+    const { store, log } = this.#context;
+    const error = `the lease was lost: worker ${session.worker} died or fell silent`;
+    const count = await endLeases(this.#context, session, "lost", error);
+    await store.closeSession(session);
+    log.info({ session: session.id, worker: session.worker, leases: count }, "a session expired");
+  }
+}
+
+/** Ends all leases of a session on all its topics. Returns how many. */
+export async function endLeases(
+  context: EngineContext,
+  session: SessionRecord,
+  charge: "lost" | "none",
+  error: string,
+): Promise<number> {
+  const { store, options, settings } = context;
+  let count = 0;
+  for (const { topic } of session.subscriptions) {
+    const undelivered = session.undelivered.find((entry) => entry.topic === topic)?.tokens ?? [];
+    for (let more = true; more; ) {
+      const answer = await store.expire(topic, session.id, {
+        now: context.now(),
+        charge,
+        undelivered,
+        lostLeasesMax: settings.lostLeasesMax(topic),
+        error,
+        endedWindowMs: options.endedWindowMs,
+        limit: LIMITS.batchMax,
+      });
+      more = answer.more;
+      count += answer.expired.length;
+      if (context.events.active) {
+        for (const expired of answer.expired) tellExpired(context, topic, session.worker, expired, error);
+      }
+    }
+  }
+  return count;
+}
+
+function tellExpired(context: EngineContext, topic: TopicName, worker: string, expired: Expired, error: string): void {
+  const atMs: Millis = context.now();
+  const base = {
+    atMs,
+    broker: context.options.broker,
+    worker,
+    topic,
+    taskId: expired.id,
+    attempt: Math.max(1, expired.failures + expired.lostLeases),
+    ...(expired.externalId === "" ? {} : { externalId: expired.externalId }),
+  };
+  const events: Record<Expired["outcome"], TaskqueueEvent[]> = {
+    expired: [{ ...base, type: "TASK_EXPIRE", error }],
+    buried: [
+      { ...base, type: "TASK_EXPIRE", error },
+      { ...base, type: "TASK_FAILURE", error },
+    ],
+    released: [{ ...base, type: "TASK_RELEASE" }],
+    aborted: [{ ...base, type: "TASK_CANCEL" }],
+  };
+  for (const event of events[expired.outcome]) context.events.emit(event);
+}

@@ -1,0 +1,465 @@
+/**
+ * One worker that is attached to this broker: its credit, the leases it holds,
+ * and what is to be told to it.
+ *
+ * Credit is a window, as the worker last advertised it: so many tasks, counted
+ * from a delivery that it had received. What was delivered since, waits to be
+ * delivered, or is being asked of the store, counts against it. One counter for
+ * all of these, so that a worker is never given more than it asked for.
+ *
+ * States: *attached* until the stream ends, by `goodbye` (*leaving*, while its
+ * leases are handed back) or by `lose`; then *ended*. An ended session accepts
+ * nothing: leases that arrive for it are handed back uncharged.
+ */
+import assert from "node:assert";
+import type { LeaseToken, TopicName } from "../domain/ids.js";
+import { decideFailure, type FailureAdvice } from "../domain/retry.js";
+import type { Progress } from "../domain/task.js";
+import type { Leased, SessionRecord, SessionRef, Undelivered } from "../store/store.js";
+import type { EngineContext } from "./context.js";
+import { type CancelReason, type HeldLease, holdLease, wireTokenOf } from "./held-lease.js";
+import type { Lane } from "./lane.js";
+import { Outbox } from "./outbox.js";
+import { SettleQueue, type UpdateReceipt } from "./settle-queue.js";
+
+/** The most bytes one demand reserves of a worker's budget while it is under way. */
+const DEMAND_BYTES_MAX = 8 * 1024 * 1024;
+
+/** A worker's share of one topic. */
+export interface SubscriptionState {
+  readonly topic: TopicName;
+  readonly worker: string;
+  /** Tasks of this topic at once; 0 for no limit. */
+  readonly concurrency: number;
+  readonly weight: number;
+  readonly lane: Lane;
+  /** Leases held and tasks being asked for. */
+  inFlight: number;
+  /** What it has had in proportion to its weight; the least served topic goes first. */
+  served: number;
+}
+
+/** Credit that was set aside for a demand. */
+export interface Grant {
+  readonly session: WorkerSession;
+  readonly ref: SessionRef;
+  readonly subscription: SubscriptionState;
+  readonly limit: number;
+  readonly bytesMax: number;
+}
+
+/** Whom a lane tells that a report is stored. */
+export interface ReportReceipt {
+  /** The end of the attempt is stored (`held`), or the lease had been lost. */
+  stored(lease: HeldLease, held: boolean): void;
+  /** The attempt goes on (`held`), or the lease had been lost. */
+  noted(lease: HeldLease, held: boolean): void;
+}
+
+export interface CompletedReport {
+  readonly token: string;
+  readonly result?: Uint8Array;
+}
+
+export interface FailedReport extends FailureAdvice {
+  readonly token: string;
+  readonly error: string;
+}
+
+export interface ProgressReport {
+  readonly token: string;
+  readonly progress: Progress;
+}
+
+/** What a worker says in one message. */
+export interface WorkerUpdate {
+  readonly number: number;
+  readonly received: number;
+  readonly slots: number | undefined;
+  readonly completed: readonly CompletedReport[];
+  readonly failed: readonly FailedReport[];
+  readonly released: readonly string[];
+  readonly progress: readonly ProgressReport[];
+  readonly renew: readonly string[];
+}
+
+export class WorkerSession implements ReportReceipt {
+  readonly worker: string;
+  readonly outbox: Outbox;
+  readonly #context: EngineContext;
+  readonly #record: SessionRecord;
+  readonly #ref: SessionRef;
+  readonly #subscriptions = new Map<TopicName, SubscriptionState>();
+  readonly #hotTopics = new Set<SubscriptionState>();
+  readonly #held = new Map<string, HeldLease>();
+  readonly #settles: SettleQueue;
+  readonly #onLost: () => void;
+  #state: "attached" | "leaving" | "ended" = "attached";
+  #window: number;
+  readonly #bytesMax: number;
+  #heldBytes = 0;
+  #reservedBytes = 0;
+  /** Tasks being asked for, or leased since the delivery the window is counted from. */
+  #outstanding = 0;
+  readonly #deliveries: { readonly number: number; readonly count: number }[] = [];
+  #received = 0;
+  #heardAt: number;
+  #whenEmpty: (() => void) | undefined;
+
+  constructor(
+    context: EngineContext,
+    record: SessionRecord,
+    options: { readonly slots: number; readonly bytesMax: number; readonly onLost: () => void },
+    laneOf: (topic: TopicName) => Lane,
+  ) {
+    this.#context = context;
+    this.#record = record;
+    this.#ref = { id: record.id, epoch: record.epoch };
+    this.worker = record.worker;
+    this.#window = options.slots;
+    this.#bytesMax = options.bytesMax;
+    this.#onLost = options.onLost;
+    this.#heardAt = context.clock.monotonic();
+    this.outbox = new Outbox((number, count) => this.#deliveries.push({ number, count }));
+    this.#settles = new SettleQueue((number) => this.outbox.settled(number));
+    for (const { topic, concurrency, weight } of record.subscriptions) {
+      this.#subscriptions.set(topic, {
+        topic,
+        worker: record.worker,
+        concurrency,
+        weight,
+        lane: laneOf(topic),
+        inFlight: 0,
+        served: 0,
+      });
+    }
+  }
+
+  get ref(): SessionRef {
+    return this.#ref;
+  }
+
+  get record(): SessionRecord {
+    return this.#record;
+  }
+
+  get attached(): boolean {
+    return this.#state === "attached";
+  }
+
+  /** On the monotonic clock, when the worker last gave a sign of life. */
+  get heardAt(): number {
+    return this.#heardAt;
+  }
+
+  get held(): Iterable<HeldLease> {
+    return this.#held.values();
+  }
+
+  get heldCount(): number {
+    return this.#held.size;
+  }
+
+  /** Takes up leases that the session holds in the store: those of a resumed session. */
+  adopt(topic: TopicName, leases: readonly Leased[]): void {
+    const subscription = this.#subscriptions.get(topic);
+    assert(subscription, "only the session's topics are adopted");
+    for (const leased of leases) {
+      const lease = holdLease(leased, subscription, this.#context.settings.timeoutMs(topic, leased.head));
+      lease.spec = undefined;
+      this.#hold(lease);
+      subscription.inFlight++;
+    }
+  }
+
+  /** Begins to take part in handing out. */
+  start(): void {
+    for (const subscription of this.#subscriptions.values()) {
+      subscription.lane.subscribe(this);
+      if (subscription.lane.hot) this.#hotTopics.add(subscription);
+      // Whether tasks wait is unknown to a lane that nobody listened to.
+      subscription.lane.wake();
+    }
+  }
+
+  // ── Credit ─────────────────────────────────────────────────────────────────
+
+  /** Sets credit aside for up to `limit` tasks of a topic; undefined when there is none. */
+  grant(topic: TopicName, limit: number): Grant | undefined {
+    const subscription = this.#subscriptions.get(topic);
+    if (this.#state !== "attached" || subscription === undefined || this.outbox.stalled) return undefined;
+    const credit = this.#window - this.#outstanding;
+    if (credit <= 0) return undefined;
+    const room = subscription.concurrency === 0 ? credit : subscription.concurrency - subscription.inFlight;
+    const bytesFree = this.#bytesMax - this.#heldBytes - this.#reservedBytes;
+    if (room <= 0 || (bytesFree <= 0 && this.#held.size > 0)) return undefined;
+    const count = Math.min(limit, room, this.#shareOf(subscription, credit));
+    if (count <= 0) return undefined;
+    const bytesMax = Math.max(1, Math.min(bytesFree, DEMAND_BYTES_MAX));
+    this.#outstanding += count;
+    subscription.inFlight += count;
+    subscription.served += count / subscription.weight;
+    this.#reservedBytes += bytesMax;
+    return { session: this, ref: this.#ref, subscription, limit: count, bytesMax };
+  }
+
+  /** How much of `credit` a topic may take when several of the worker's topics have tasks. */
+  #shareOf(subscription: SubscriptionState, credit: number): number {
+    if (this.#hotTopics.size === 0 || (this.#hotTopics.size === 1 && this.#hotTopics.has(subscription))) return credit;
+    let weights = this.#hotTopics.has(subscription) ? 0 : subscription.weight;
+    let least = subscription.served;
+    for (const other of this.#hotTopics) {
+      weights += other.weight;
+      least = Math.min(least, other.served);
+    }
+    const share = (credit * subscription.weight) / weights;
+    return subscription.served <= least ? Math.ceil(share) : Math.floor(share);
+  }
+
+  /** A topic's lane turned hot or cold. */
+  laneTurned(topic: TopicName, hot: boolean): void {
+    const subscription = this.#subscriptions.get(topic);
+    if (!subscription) return;
+    if (!hot) {
+      this.#hotTopics.delete(subscription);
+      return;
+    }
+    // A topic that was idle must not have saved up credit for a burst.
+    let least = Number.POSITIVE_INFINITY;
+    for (const other of this.#hotTopics) least = Math.min(least, other.served);
+    if (Number.isFinite(least)) subscription.served = Math.max(subscription.served, least);
+    this.#hotTopics.add(subscription);
+  }
+
+  /** Gives back credit that a demand did not use. */
+  refund(grant: Grant, unused = grant.limit): void {
+    const { subscription } = grant;
+    this.#reservedBytes -= grant.bytesMax;
+    this.#outstanding -= unused;
+    subscription.inFlight -= unused;
+    subscription.served -= unused / subscription.weight;
+  }
+
+  /** Takes over `leased[from…to)`, the answer to a demand. */
+  accept(grant: Grant, leased: readonly Leased[], from: number, to: number): void {
+    const { subscription } = grant;
+    const { topic } = subscription;
+    const unused = grant.limit - (to - from);
+    this.refund(grant, unused);
+    for (let index = from; index < to; index++) {
+      const one = leased[index];
+      assert(one);
+      const lease = holdLease(one, subscription, this.#context.settings.timeoutMs(topic, one.head));
+      this.#hold(lease);
+      if (this.#state === "attached") {
+        this.outbox.lease(lease);
+      } else {
+        // The stream ended while the store was asked.
+        this.#handBack(lease);
+      }
+    }
+    if (to > from && unused === 0 && this.#hotTopics.size > 1) this.#pumpAll();
+  }
+
+  #hold(lease: HeldLease): void {
+    this.#held.set(lease.wireToken, lease);
+    this.#heldBytes += lease.bytes;
+    if (lease.timeoutMs > 0) this.#context.attempts.watch(this, lease);
+  }
+
+  holds(token: LeaseToken, topic: TopicName): boolean {
+    return this.#held.has(wireTokenOf(token, topic));
+  }
+
+  #pumpAll(): void {
+    for (const subscription of this.#hotTopics) subscription.lane.pump();
+  }
+
+  // ── What the worker says ───────────────────────────────────────────────────
+
+  heard(): void {
+    this.#heardAt = this.#context.clock.monotonic();
+  }
+
+  update(update: WorkerUpdate): void {
+    this.heard();
+    if (this.#state !== "attached") return;
+    const receipt = this.#settles.open(update.number);
+    for (const { token, result } of update.completed) {
+      const lease = this.#takeReported(token);
+      if (!lease) continue;
+      if (result !== undefined && lease.head.retentionMs > 0) lease.result = result;
+      lease.subscription.lane.complete(lease, this.#track(receipt));
+    }
+    for (const report of update.failed) this.#fail(report, receipt);
+    for (const token of update.released) {
+      const lease = this.#takeReported(token);
+      if (lease) lease.subscription.lane.release(lease, this.#track(receipt));
+    }
+    for (const { token, progress } of update.progress) this.#note(token, progress, receipt);
+    for (const token of update.renew) this.#note(token, undefined, receipt);
+    this.#settles.close(receipt);
+    this.#credit(update.received, update.slots);
+  }
+
+  /** Records the end of an attempt as reported: its room is free from now on. */
+  #takeReported(token: string): HeldLease | undefined {
+    const lease = this.#held.get(token);
+    if (!lease || lease.reported) {
+      this.outbox.lost(token);
+      return undefined;
+    }
+    lease.reported = true;
+    lease.subscription.inFlight--;
+    this.#heldBytes -= lease.bytes;
+    return lease;
+  }
+
+  #fail(report: FailedReport, receipt: UpdateReceipt): void {
+    const lease = this.#takeReported(report.token);
+    if (lease) this.failLease(lease, report.error, report, this.#track(receipt));
+  }
+
+  /** Decides about a failed attempt and sends the decision to the store. */
+  failLease(lease: HeldLease, error: string, advice: FailureAdvice, receipt: ReportReceipt = this): void {
+    const { settings, random } = this.#context;
+    const policy = settings.retryPolicy(lease.topic, lease.head);
+    const decision = decideFailure(policy, lease.failures + 1, advice, random());
+    const next =
+      decision.kind === "retry"
+        ? { kind: "retry" as const, dueAtMs: this.#context.now() + decision.delayMs }
+        : { kind: "bury" as const, reason: decision.reason };
+    lease.subscription.lane.fail(lease, { error, next }, receipt);
+  }
+
+  #note(token: string, progress: Progress | undefined, receipt: UpdateReceipt): void {
+    const lease = this.#held.get(token);
+    if (lease && !lease.reported) lease.subscription.lane.note(lease, progress, this.#track(receipt));
+    else this.outbox.lost(token);
+  }
+
+  #track(receipt: UpdateReceipt): ReportReceipt {
+    receipt.pending++;
+    return receipt.bind(this);
+  }
+
+  #credit(received: number, slots: number | undefined): void {
+    this.#received = Math.max(this.#received, received);
+    if (slots === undefined) {
+      if (this.#hotTopics.size > 0) this.#pumpAll();
+      return;
+    }
+    let done = 0;
+    for (const { number, count } of this.#deliveries) {
+      if (number > received) break;
+      this.#outstanding -= count;
+      done++;
+    }
+    if (done > 0) this.#deliveries.splice(0, done);
+    this.#window = slots;
+    this.#pumpAll();
+  }
+
+  // ── What the store says ────────────────────────────────────────────────────
+
+  stored(lease: HeldLease, held: boolean): void {
+    this.#drop(lease);
+    if (!held) this.outbox.lost(lease.wireToken);
+  }
+
+  noted(lease: HeldLease, held: boolean): void {
+    if (!held) this.#loseLease(lease);
+  }
+
+  /** A lease ended without the worker's doing: it is told so. */
+  #loseLease(lease: HeldLease): void {
+    if (!lease.reported) {
+      lease.reported = true;
+      lease.subscription.inFlight--;
+      this.#heldBytes -= lease.bytes;
+    }
+    this.#drop(lease);
+    this.outbox.lost(lease.wireToken);
+  }
+
+  #drop(lease: HeldLease): void {
+    this.#held.delete(lease.wireToken);
+    if (lease.timeoutMs > 0 || lease.stop) this.#context.attempts.forget(lease);
+    if (this.#held.size === 0) this.#whenEmpty?.();
+  }
+
+  /** The store knows nothing of this session at this epoch: it expired, or moved to another broker. */
+  sessionLost(): void {
+    if (this.#state === "attached") this.#onLost();
+  }
+
+  /** Leases may exist that nobody here knows of. */
+  reconcile(lane: Lane): void {
+    if (this.#state === "attached") void lane.releaseUnknown(this);
+  }
+
+  // ── Stopping attempts ──────────────────────────────────────────────────────
+
+  /** Tells the worker to stop an attempt; after the grace its lease ends in any case. */
+  stopAttempt(lease: HeldLease, reason: CancelReason): void {
+    if (lease.reported || lease.stop) return;
+    const { clock, options } = this.#context;
+    lease.stop = { reason, deadline: clock.monotonic() + options.cancelGraceMs };
+    this.outbox.cancel(lease.wireToken, reason);
+    this.#context.attempts.watch(this, lease);
+  }
+
+  cancel(token: LeaseToken, topic: TopicName): void {
+    const lease = this.#held.get(wireTokenOf(token, topic));
+    if (lease) this.stopAttempt(lease, "cancelled");
+  }
+
+  /** The worker did not stop in time: ends its lease. */
+  endAttempt(lease: HeldLease): void {
+    if (lease.reported || !lease.stop) return;
+    lease.reported = true;
+    lease.subscription.inFlight--;
+    this.#heldBytes -= lease.bytes;
+    this.outbox.lost(lease.wireToken);
+    const quietly: ReportReceipt = { stored: () => this.#drop(lease), noted: () => {} };
+    if (lease.stop.reason === "cancelled") lease.subscription.lane.release(lease, quietly);
+    else this.failLease(lease, `the attempt took longer than its timeout of ${lease.timeoutMs} ms`, {}, quietly);
+  }
+
+  // ── End ────────────────────────────────────────────────────────────────────
+
+  /** The worker leaves: hands back what it still holds. Resolves when that is stored. */
+  async goodbye(): Promise<void> {
+    if (this.#state !== "attached") return;
+    this.#leave("leaving");
+    for (const lease of this.#held.values()) if (!lease.reported) this.#handBack(lease);
+    if (this.#held.size > 0) await new Promise<void>((resolve) => (this.#whenEmpty = resolve));
+    this.#state = "ended";
+  }
+
+  /** The stream is lost. Tells which leases were still on their way. */
+  lose(): readonly Undelivered[] {
+    if (this.#state !== "attached") return [];
+    this.#leave("ended");
+    const byTopic = new Map<TopicName, LeaseToken[]>();
+    for (const lease of this.#held.values()) {
+      if (lease.reported || (lease.delivery !== 0 && lease.delivery <= this.#received)) continue;
+      const tokens = byTopic.get(lease.topic);
+      if (tokens) tokens.push(lease.token);
+      else byTopic.set(lease.topic, [lease.token]);
+    }
+    return [...byTopic].map(([topic, tokens]) => ({ topic, tokens }));
+  }
+
+  #leave(state: "leaving" | "ended"): void {
+    this.#state = state;
+    for (const { lane } of this.#subscriptions.values()) lane.unsubscribe(this);
+    for (const lease of this.#held.values()) this.#context.attempts.forget(lease);
+  }
+
+  #handBack(lease: HeldLease): void {
+    lease.reported = true;
+    lease.subscription.inFlight--;
+    lease.subscription.lane.release(lease, this);
+  }
+}
