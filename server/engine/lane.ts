@@ -45,6 +45,8 @@ type FailurePayload = Pick<Failure, "error" | "next">;
 export class Lane {
   readonly topic: TopicName;
   readonly #context: EngineContext;
+  /** Called when tasks ended, so that what is kept of them is pruned in time. */
+  readonly #onEnded: () => void;
   readonly #sessions: WorkerSession[] = [];
   #turn = 0;
   #hot = false;
@@ -60,9 +62,10 @@ export class Lane {
   readonly #releases: Batcher<Report<undefined>>;
   readonly #notes: Batcher<Report<ProgressNote["progress"] | undefined>>;
 
-  constructor(topic: TopicName, context: EngineContext) {
+  constructor(topic: TopicName, context: EngineContext, onEnded: () => void) {
     this.topic = topic;
     this.#context = context;
+    this.#onEnded = onEnded;
     this.#lastUsed = context.clock.monotonic();
     const one = () => 1;
     const reports = { weigh: one, weightMax: LIMITS.batchMax, callsMax: 2 };
@@ -207,6 +210,7 @@ export class Lane {
         throw error;
       }
     });
+    this.#onEnded();
     tell.completed(this.#context, completions, outcomes);
     for (const [index, report] of batch.entries()) {
       report.receipt.stored(report.lease, outcomes?.[index] !== "lease_lost");

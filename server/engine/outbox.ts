@@ -73,10 +73,16 @@ export class Outbox {
     this.#fill();
   }
 
-  /** Calls `notify` once there is something to take; at once if there is. */
-  whenFilled(notify: () => void): void {
+  /** Whether there is something to take. */
+  get filled(): boolean {
+    return this.#filled;
+  }
+
+  /** Calls `notify` once there is something to take, at once if there is; and returns it. */
+  whenFilled(notify: () => void): () => void {
     if (this.#filled) notify();
     else this.#notify = notify;
+    return notify;
   }
 
   #fill(): void {

@@ -5,6 +5,7 @@
  */
 import type { TopicName } from "../domain/ids.js";
 import { LIMITS } from "../domain/limits.js";
+import type { Millis } from "../domain/task.js";
 import type { EngineContext } from "./context.js";
 import { DueTopics } from "./due-topics.js";
 
@@ -13,6 +14,8 @@ const TICK_MS_MIN = 20;
 export class Pruner {
   readonly #context: EngineContext;
   readonly #due = new DueTopics();
+  /** When tasks of a topic ended last, as far as this broker knows. */
+  readonly #endedAtMs = new Map<TopicName, Millis>();
 
   constructor(context: EngineContext) {
     this.#context = context;
@@ -20,7 +23,13 @@ export class Pruner {
 
   /** Tasks of the topic ended: look at it once their window is over. */
   note(topic: TopicName): void {
-    this.#due.note(topic, this.#context.now() + Math.max(this.#context.options.endedWindowMs, 1_000));
+    const now = this.#context.now();
+    this.#endedAtMs.set(topic, now);
+    this.#due.note(topic, now + this.#windowMs);
+  }
+
+  get #windowMs(): Millis {
+    return Math.max(this.#context.options.endedWindowMs, 1_000);
   }
 
   /** Returns the milliseconds until something is due next. */
@@ -36,6 +45,7 @@ export class Pruner {
         });
         if (pruned === LIMITS.batchMax) this.#due.note(topic, now);
         else if (nextMs !== undefined) this.#due.note(topic, Math.max(nextMs, now + 1_000));
+        this.#noteWindow(topic, now);
       } catch (error) {
         this.#due.note(topic, now + 1_000);
         throw error;
@@ -43,5 +53,12 @@ export class Pruner {
     }
     const next = this.#due.nextMs();
     return next === undefined ? undefined : Math.max(TICK_MS_MIN, next - this.#context.now());
+  }
+
+  /** Ids are remembered for up to two windows: come back until the last ones are forgotten. */
+  #noteWindow(topic: TopicName, now: Millis): void {
+    const endedAtMs = this.#endedAtMs.get(topic) ?? 0;
+    if (endedAtMs + 2 * this.#windowMs > now) this.#due.note(topic, now + this.#windowMs);
+    else this.#endedAtMs.delete(topic);
   }
 }

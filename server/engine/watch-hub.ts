@@ -1,0 +1,254 @@
+/**
+ * Serves any number of watchers from one reader of the store's event log.
+ *
+ * While somebody watches, the hub announces it, reads the log and hands each
+ * event to the watchers whose filter it passes. A watcher that reads too slowly
+ * loses what does not fit its queue and is told so; it never slows the hub, and
+ * the hub never slows a task. A watcher that begins at an older cursor reads the
+ * log by itself until it reaches the hub.
+ */
+import { TaskqueueError } from "../domain/errors.js";
+import { LIMITS } from "../domain/limits.js";
+import { pause } from "../lib/clock.js";
+import type { EventEntry } from "../store/store.js";
+import type { EngineContext } from "./context.js";
+import { decodeEvents, type EventType, type TaskqueueEvent } from "./events.js";
+
+const READ_LIMIT = 100;
+const READ_WAIT_MS = 2_000;
+/** Entries the hub remembers, for watchers that catch up with it. */
+const RECENT_MAX = 500;
+/** How long a watch is announced for; refreshed at a third of it. */
+const ANNOUNCE_MS = 15_000;
+
+export interface WatchFilter {
+  readonly topics: ReadonlySet<string>;
+  readonly taskIds: ReadonlySet<string>;
+  readonly externalIds: ReadonlySet<string>;
+  readonly types: ReadonlySet<EventType>;
+}
+
+export interface WatchPage {
+  readonly events: readonly TaskqueueEvent[];
+  readonly cursor: string;
+  /** Events before these were lost to this watcher. */
+  readonly dropped: boolean;
+}
+
+export function passes(filter: WatchFilter, event: TaskqueueEvent): boolean {
+  return (
+    admits(filter.types, event.type) &&
+    admits(filter.topics, event.topic) &&
+    admits(filter.taskIds, event.taskId) &&
+    admits(filter.externalIds, event.externalId)
+  );
+}
+
+function admits<Value>(wanted: ReadonlySet<Value>, value: Value | undefined): boolean {
+  return wanted.size === 0 || (value !== undefined && wanted.has(value));
+}
+
+/** One watcher: a bounded queue between the hub and a stream. */
+export class Watcher {
+  readonly #filter: WatchFilter;
+  #events: TaskqueueEvent[] = [];
+  #cursor: string;
+  #dropped = false;
+  /** Set while the hub still reads entries that this watcher has read by itself. */
+  #skipTo: string | undefined;
+  #notify: (() => void) | undefined;
+
+  constructor(filter: WatchFilter, cursor: string) {
+    this.#filter = filter;
+    this.#cursor = cursor;
+  }
+
+  push(events: readonly TaskqueueEvent[], cursor: string): void {
+    for (const event of events) if (passes(this.#filter, event)) this.#events.push(event);
+    if (this.#events.length > LIMITS.watcherEventsMax) {
+      this.#events = [];
+      this.#dropped = true;
+    }
+    this.#cursor = cursor;
+    if (this.#events.length > 0) this.#wake();
+  }
+
+  /** What the hub reads up to and with this cursor is known already. */
+  skipTo(cursor: string): void {
+    this.#skipTo = cursor;
+  }
+
+  /** An entry the hub read. */
+  follow(events: readonly TaskqueueEvent[], cursor: string): void {
+    if (this.#skipTo === undefined) this.push(events, cursor);
+    else if (this.#skipTo === cursor) this.#skipTo = undefined;
+  }
+
+  gap(): void {
+    this.#dropped = true;
+  }
+
+  #wake(): void {
+    const notify = this.#notify;
+    this.#notify = undefined;
+    notify?.();
+  }
+
+  /** Resolves when there is something to take. */
+  filled(): Promise<void> {
+    if (this.#events.length > 0) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#notify = resolve;
+    });
+  }
+
+  take(): WatchPage {
+    const page = { events: this.#events, cursor: this.#cursor, dropped: this.#dropped };
+    this.#events = [];
+    this.#dropped = false;
+    return page;
+  }
+}
+
+type State =
+  | { readonly kind: "idle" }
+  | { readonly kind: "reading"; readonly stop: AbortController; readonly started: Promise<void>; cursor: string };
+
+export class WatchHub {
+  readonly #context: EngineContext;
+  readonly #watchers = new Set<Watcher>();
+  #state: State = { kind: "idle" };
+  #recent: EventEntry[] = [];
+  #count = 0;
+
+  constructor(context: EngineContext) {
+    this.#context = context;
+  }
+
+  /** Joins; the watcher is fed until `leave`. Throws TOO_MANY_WATCHERS or STORE_UNAVAILABLE. */
+  async join(filter: WatchFilter, after: string): Promise<Watcher> {
+    if (this.#count >= LIMITS.watchersMax) {
+      throw new TaskqueueError("TOO_MANY_WATCHERS", `this broker serves ${LIMITS.watchersMax} watchers and no more`, {
+        retryDelayMs: 5_000,
+      });
+    }
+    this.#count++;
+    try {
+      const reading = await this.#start();
+      const watcher = new Watcher(filter, reading.cursor);
+      if (after !== "") await this.#catchUp(watcher, after, reading);
+      this.#watchers.add(watcher);
+      return watcher;
+    } catch (error) {
+      this.#left();
+      throw error;
+    }
+  }
+
+  leave(watcher: Watcher): void {
+    if (this.#watchers.delete(watcher)) this.#left();
+  }
+
+  #left(): void {
+    this.#count--;
+    if (this.#count === 0) this.stop();
+  }
+
+  stop(): void {
+    if (this.#state.kind === "reading") this.#state.stop.abort();
+    this.#state = { kind: "idle" };
+    this.#recent = [];
+  }
+
+  async #start(): Promise<State & { kind: "reading" }> {
+    if (this.#state.kind === "idle") {
+      const stop = new AbortController();
+      const state: State & { kind: "reading" } = {
+        kind: "reading",
+        stop,
+        cursor: "",
+        started: Promise.resolve(),
+      };
+      this.#state = state;
+      const started = this.#open(state);
+      Object.assign(state, { started });
+    }
+    const state = this.#state;
+    try {
+      await state.started;
+    } catch (error) {
+      if (this.#state === state) this.#state = { kind: "idle" };
+      throw error;
+    }
+    return state;
+  }
+
+  async #open(state: State & { kind: "reading" }): Promise<void> {
+    const { store } = this.#context;
+    await this.#announce();
+    state.cursor = (await store.readEvents({ limit: 1, waitMs: 0 })).cursor;
+    void this.#read(state);
+    void this.#keepAnnouncing(state.stop.signal);
+  }
+
+  async #announce(): Promise<void> {
+    const untilMs = this.#context.now() + ANNOUNCE_MS;
+    await this.#context.store.announceWatch(untilMs);
+    this.#context.events.watchedUntil(untilMs);
+  }
+
+  async #keepAnnouncing(signal: AbortSignal): Promise<void> {
+    const { clock, log } = this.#context;
+    for (;;) {
+      await pause(clock, ANNOUNCE_MS / 3, signal);
+      if (signal.aborted) return;
+      await this.#announce().catch((error: unknown) => log.debug({ err: error }, "a watch could not be announced"));
+    }
+  }
+
+  async #read(state: State & { kind: "reading" }): Promise<void> {
+    const { store, clock, log } = this.#context;
+    const { signal } = state.stop;
+    while (!signal.aborted) {
+      try {
+        const page = await store.readEvents({ after: state.cursor, limit: READ_LIMIT, waitMs: READ_WAIT_MS });
+        if (signal.aborted) return;
+        if (page.gap) for (const watcher of this.#watchers) watcher.gap();
+        for (const entry of page.entries) this.#spread(entry);
+        state.cursor = page.cursor;
+      } catch (error) {
+        log.debug({ err: error }, "the event log could not be read; trying again");
+        await pause(clock, 500, signal);
+      }
+    }
+  }
+
+  #spread(entry: EventEntry): void {
+    this.#recent.push(entry);
+    if (this.#recent.length > 2 * RECENT_MAX) this.#recent.splice(0, RECENT_MAX);
+    const events = decodeEvents(entry.batch);
+    for (const watcher of this.#watchers) watcher.follow(events, entry.cursor);
+  }
+
+  /** Feeds a watcher from the log until it stands where the hub stands. */
+  async #catchUp(watcher: Watcher, after: string, state: State & { kind: "reading" }): Promise<void> {
+    let cursor = after;
+    for (;;) {
+      const page = await this.#context.store.readEvents({ after: cursor, limit: READ_LIMIT, waitMs: 0 });
+      if (page.gap) watcher.gap();
+      for (const entry of page.entries) watcher.push(decodeEvents(entry.batch), entry.cursor);
+      cursor = page.cursor;
+      if (cursor === state.cursor) return;
+      const index = this.#recent.findIndex((entry) => entry.cursor === cursor);
+      if (index !== -1) {
+        for (const entry of this.#recent.slice(index + 1)) watcher.push(decodeEvents(entry.batch), entry.cursor);
+        return;
+      }
+      if (page.entries.length === 0) {
+        // The watcher is ahead of the hub.
+        watcher.skipTo(cursor);
+        return;
+      }
+    }
+  }
+}

@@ -1,0 +1,58 @@
+/**
+ * From the broker's errors to gRPC statuses: the only producer of ServerError.
+ *
+ * The code travels as the reason of an ErrorInfo detail, not in the message;
+ * refused fields as a BadRequest; waiting times as a RetryInfo.
+ */
+import { type CallContext, type ServerMiddlewareCall, ServerError, Status } from "nice-grpc-common";
+import { BadRequest, type ErrorDetails, ErrorInfo, RetryInfo, RichServerError } from "nice-grpc-error-details";
+import { CODES, TaskqueueError } from "../domain/errors.js";
+import type { Log } from "../lib/log.js";
+import { toDuration } from "./time.js";
+
+const DOMAIN = "taskqueue";
+
+export function statusOf(error: TaskqueueError): Status {
+  return Status[CODES[error.code].grpc];
+}
+
+export function toServerError(error: TaskqueueError): ServerError {
+  const details: ErrorDetails[] = [
+    { $type: ErrorInfo.$type, reason: error.code, domain: DOMAIN, metadata: {} } satisfies ErrorInfo,
+  ];
+  if (error.field !== undefined) {
+    const fieldViolations = [
+      { $type: "google.rpc.BadRequest.FieldViolation" as const, field: error.field, description: error.message },
+    ];
+    details.push({ $type: BadRequest.$type, fieldViolations } satisfies BadRequest);
+  }
+  const retryDelayMs = error.retryDelayMs ?? (CODES[error.code].retry === "backoff" ? 1_000 : undefined);
+  if (retryDelayMs !== undefined) {
+    details.push(RetryInfo.fromPartial({ retryDelay: toDuration(retryDelayMs) }));
+  }
+  return new RichServerError(statusOf(error), error.message, details);
+}
+
+/** Turns what handlers throw into statuses; what nobody expected is logged and told as INTERNAL. */
+export function statusMiddleware(log: Log) {
+  return async function* status<Request, Response>(
+    call: ServerMiddlewareCall<Request, Response>,
+    context: CallContext,
+  ): AsyncGenerator<Response, Response | void, undefined> {
+    try {
+      return yield* call.next(call.request, context);
+    } catch (error) {
+      if (error instanceof TaskqueueError) {
+        if (error.code === "INTERNAL") log.error({ err: error, rpc: call.method.path }, "a call failed");
+        throw toServerError(error);
+      }
+      if (error instanceof ServerError || isAbort(error)) throw error;
+      log.error({ err: error, rpc: call.method.path }, "a call failed unexpectedly: this is a bug");
+      throw toServerError(new TaskqueueError("INTERNAL", "an unexpected error; the broker's log has the details"));
+    }
+  };
+}
+
+function isAbort(error: unknown): boolean {
+  return error instanceof Error && error.name === "AbortError";
+}
