@@ -1,10 +1,9 @@
 /** BrokerService: parse, call, convert. */
 import {
-  type BrokerServiceImplementation,
-  type EnqueueStreamRequest,
   type EnqueueStreamResponse,
-  EventType,
+  type EventType,
   type Stats,
+  type StatsRequest,
   type WatchRequest,
   type WatchResponse,
 } from "@taskqueue/sdk/gen/taskqueue/v1/broker.js";
@@ -19,7 +18,8 @@ import type { Log } from "../lib/log.js";
 import { EVENT_TYPES, toEvent, toStats } from "./convert.js";
 import { topicName } from "./parse.js";
 import { statusOf } from "./status.js";
-import { taskInputs } from "./task-input.js";
+import type { TaskInputOptions } from "./task-input.js";
+import { readEnqueue } from "./task-scan.js";
 import { toDuration } from "./time.js";
 
 /** Requests of one EnqueueStream that are stored at once; further ones wait in the transport. */
@@ -27,20 +27,20 @@ const PIPELINE_MAX = 64;
 const SIGN_OF_LIFE_MS = 5_000;
 const STATS_MS = 1_000;
 
-export function brokerService(broker: Broker, clock: Clock, log: Log): BrokerServiceImplementation {
+export function brokerService(broker: Broker, clock: Clock, log: Log) {
   const watchStats = new WatchStats(broker, clock);
   return {
-    async enqueue({ tasks }) {
-      const inputs = taskInputs(tasks, { now: broker.now(), taskBytesMax: broker.options.taskBytesMax });
-      const created = await broker.enqueue(inputs);
-      return { results: inputs.map(({ id }, index) => ({ id, created: created[index] ?? false })) };
+    async enqueue(request: Uint8Array) {
+      const { tasks } = readEnqueue(request, inputOptions(broker));
+      const created = await broker.enqueue(tasks);
+      return { results: tasks.map(({ id }, index) => ({ id, created: created[index] ?? false })) };
     },
 
-    enqueueStream(requests, context) {
+    enqueueStream(requests: AsyncIterable<Uint8Array>, context: CallContext) {
       return pipeline(requests, context, (request) => enqueueOne(broker, log, request));
     },
 
-    async stats({ topic, perTopic }) {
+    async stats({ topic, perTopic }: StatsRequest) {
       const report = await broker.stats(topic === "" ? undefined : topicName("topic", topic));
       return {
         at: new Date(report.atMs),
@@ -55,20 +55,23 @@ export function brokerService(broker: Broker, clock: Clock, log: Log): BrokerSer
       };
     },
 
-    watch(request, context) {
+    watch(request: WatchRequest, context: CallContext) {
       return watch(broker, clock, watchStats, request, context);
     },
   };
 }
 
-async function enqueueOne(broker: Broker, log: Log, request: EnqueueStreamRequest): Promise<EnqueueStreamResponse> {
+function inputOptions(broker: Broker): TaskInputOptions {
+  return { now: broker.now(), taskBytesMax: broker.options.taskBytesMax };
+}
+
+async function enqueueOne(broker: Broker, log: Log, request: Uint8Array): Promise<EnqueueStreamResponse> {
   try {
-    const withIds = request.tasks.every((task) => task.id !== "");
-    const inputs = taskInputs(request.tasks, { now: broker.now(), taskBytesMax: broker.options.taskBytesMax });
-    const created = await broker.enqueue(inputs);
+    const { tasks, withIds } = readEnqueue(request, inputOptions(broker));
+    const created = await broker.enqueue(tasks);
     const existing: number[] = [];
     for (let index = 0; index < created.length; index++) if (!created[index]) existing.push(index);
-    return { ids: withIds ? [] : inputs.map(({ id }) => id), existing, error: undefined };
+    return { ids: withIds ? [] : tasks.map(({ id }) => id), existing, error: undefined };
   } catch (error) {
     return { ids: [], existing: [], error: enqueueError(log, error) };
   }

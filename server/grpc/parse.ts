@@ -1,4 +1,5 @@
 /** Names and numbers from requests: each is checked once here, and trusted from then on. */
+import { randomBytes } from "node:crypto";
 import { invalid } from "../domain/errors.js";
 import { parseTaskId, parseTopicName, TASK_ID_RULE, type TaskId, TOPIC_RULE, type TopicName } from "../domain/ids.js";
 import { LIMITS } from "../domain/limits.js";
@@ -25,6 +26,16 @@ export function taskIds(field: string, texts: readonly string[]): TaskId[] {
     throw invalid(field, `${texts.length} ids`, `must hold 1 to ${LIMITS.batchMax} ids`);
   }
   return texts.map((text, index) => taskId(`${field}[${index}]`, text));
+}
+
+/** A fresh id for a task whose producer gave none: 120 random bits. */
+export function newTaskId(): TaskId {
+  return taskId("id", randomBytes(15).toString("base64url"));
+}
+
+/** Whether `plainText` would accept it. */
+export function isPlainText(text: string, bytesMax: number): boolean {
+  return Buffer.byteLength(text) <= bytesMax && !CONTROL.test(text) && !text.includes(REPLACEMENT);
 }
 
 /** Text for people: bounded, valid UTF-8, without control characters. */

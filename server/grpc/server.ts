@@ -6,24 +6,19 @@ import { ServerCredentials } from "@grpc/grpc-js";
 import { HealthDefinition } from "@taskqueue/sdk/gen/grpc/health/v1/health.js";
 import { ServerReflectionDefinition } from "@taskqueue/sdk/gen/grpc/reflection/v1/reflection.js";
 import { ServerReflectionDefinition as ServerReflectionAlphaDefinition } from "@taskqueue/sdk/gen/grpc/reflection/v1alpha/reflection.js";
-import { AdminServiceDefinition } from "@taskqueue/sdk/gen/taskqueue/v1/admin.js";
-import { BrokerServiceDefinition } from "@taskqueue/sdk/gen/taskqueue/v1/broker.js";
-import { LeaseRequest, RenewSessionRequest, RenewSessionResponse } from "@taskqueue/sdk/gen/taskqueue/v1/worker.js";
 import { createServer, type Server } from "nice-grpc";
-import type { CallContext } from "nice-grpc-common";
+import { errorDetailsServerMiddleware } from "nice-grpc-error-details";
 import { LIMITS } from "../domain/limits.js";
 import type { Broker } from "../engine/broker.js";
 import { type Clock, pause } from "../lib/clock.js";
 import type { Log } from "../lib/log.js";
 import { adminService } from "./admin-service.js";
 import { brokerService } from "./broker-service.js";
+import { AdminDefinition, BrokerDefinition, guarded, refuseMalformed, WorkerDefinition } from "./definitions.js";
 import { healthService } from "./health-service.js";
-import { encodeLeaseMessage, type LeaseMessage } from "./lease-codec.js";
 import { reflectionService } from "./reflection-service.js";
 import { statusMiddleware } from "./status.js";
-import { toDuration } from "./time.js";
-import { lease, sessionId } from "./worker-service.js";
-import { errorDetailsServerMiddleware } from "nice-grpc-error-details";
+import { workerService } from "./worker-service.js";
 
 const KEEPALIVE_MS = 30_000;
 const KEEPALIVE_TIMEOUT_MS = 10_000;
@@ -44,32 +39,6 @@ export interface GrpcServer {
   stop(timeoutMs: number): Promise<void>;
 }
 
-/** The service as generated, but for the one message whose parts are stored encoded. */
-const workerServiceDefinition = {
-  lease: {
-    path: "/taskqueue.v1.WorkerService/Lease",
-    requestStream: true,
-    responseStream: true,
-    requestDeserialize: (bytes: Uint8Array) => LeaseRequest.decode(bytes),
-    requestSerialize: (value: LeaseRequest) => LeaseRequest.encode(value).finish(),
-    responseDeserialize: (): LeaseMessage => {
-      throw new Error("a broker does not read its own responses");
-    },
-    responseSerialize: encodeLeaseMessage,
-    options: {},
-  },
-  renewSession: {
-    path: "/taskqueue.v1.WorkerService/RenewSession",
-    requestStream: false,
-    responseStream: false,
-    requestDeserialize: (bytes: Uint8Array) => RenewSessionRequest.decode(bytes),
-    requestSerialize: (value: RenewSessionRequest) => RenewSessionRequest.encode(value).finish(),
-    responseDeserialize: (bytes: Uint8Array) => RenewSessionResponse.decode(bytes),
-    responseSerialize: (value: RenewSessionResponse) => RenewSessionResponse.encode(value).finish(),
-    options: {},
-  },
-} as const;
-
 function buildServer({ broker, clock, log }: GrpcServerOptions): Server {
   const server = createServer({
     "grpc.max_receive_message_length": LIMITS.requestBytesMax + 64 * 1024,
@@ -80,21 +49,15 @@ function buildServer({ broker, clock, log }: GrpcServerOptions): Server {
     "grpc.enable_channelz": 0,
   })
     .use(errorDetailsServerMiddleware)
-    .use(statusMiddleware(log));
-  server.add(BrokerServiceDefinition, brokerService(broker, clock, log));
-  server.add(AdminServiceDefinition, adminService(broker));
-  server.add(workerServiceDefinition, {
-    lease: (requests: AsyncIterable<LeaseRequest>, context: CallContext) => lease(broker, requests, context),
-    async renewSession(request: RenewSessionRequest) {
-      const id = sessionId("session_id", request.sessionId);
-      const { expiresInMs } = await broker.renewSession(id, request.sessionSecret);
-      return { expiresIn: toDuration(expiresInMs) };
-    },
-  });
-  server.add(HealthDefinition, healthService(broker));
+    .use(statusMiddleware(log))
+    .use(refuseMalformed);
+  server.add(BrokerDefinition, brokerService(broker, clock, log));
+  server.add(AdminDefinition, adminService(broker));
+  server.add(WorkerDefinition, workerService(broker));
+  server.add(guarded(HealthDefinition), healthService(broker));
   const reflection = reflectionService();
-  server.add(ServerReflectionDefinition, reflection);
-  server.add(ServerReflectionAlphaDefinition, reflection);
+  server.add(guarded(ServerReflectionDefinition), reflection);
+  server.add(guarded(ServerReflectionAlphaDefinition), reflection);
   return server;
 }
 

@@ -2,14 +2,13 @@
  * From a Task on the wire to a task for the store: checks every field, and
  * encodes what the broker only passes on.
  */
-import { randomBytes } from "node:crypto";
 import { type Backoff as WireBackoff, Task } from "@taskqueue/sdk/gen/taskqueue/v1/task.js";
 import { invalid, TaskqueueError } from "../domain/errors.js";
 import type { TaskId, TopicName } from "../domain/ids.js";
 import { DEFAULTS, LIMITS } from "../domain/limits.js";
 import type { Backoff } from "../domain/retry.js";
 import type { NewTask } from "../store/store.js";
-import { plainText, taskId, topicName, wholeNumber } from "./parse.js";
+import { newTaskId, plainText, taskId, topicName, wholeNumber } from "./parse.js";
 import { fromDuration } from "./time.js";
 
 const INT32_MIN = -(2 ** 31);
@@ -26,15 +25,8 @@ export interface TaskInputOptions {
   readonly taskBytesMax: number;
 }
 
-/** Checks all tasks of a request; throws on the first fault, naming it by its path. */
-export function taskInputs(tasks: readonly Task[], options: TaskInputOptions): TaskInput[] {
-  if (tasks.length < 1 || tasks.length > LIMITS.batchMax) {
-    throw invalid("tasks", `${tasks.length} tasks`, `must hold 1 to ${LIMITS.batchMax} tasks`);
-  }
-  return tasks.map((task, index) => taskInput(`tasks[${index}]`, task, options));
-}
-
-function taskInput(path: string, task: Task, { now, taskBytesMax }: TaskInputOptions): TaskInput {
+/** Checks a decoded task; throws on the first fault, naming it by its path. */
+export function taskInput(path: string, task: Task, { now, taskBytesMax }: TaskInputOptions): TaskInput {
   const topic = topicName(`${path}.topic`, task.topic);
   const id = task.id === "" ? newTaskId() : taskId(`${path}.id`, task.id);
   checkInput(path, task);
@@ -69,10 +61,6 @@ function taskInput(path: string, task: Task, { now, taskBytesMax }: TaskInputOpt
       ...(task.backoff === undefined ? {} : { backoff: backoffInput(`${path}.backoff`, task.backoff) }),
     },
   };
-}
-
-function newTaskId(): TaskId {
-  return taskId("id", randomBytes(15).toString("base64url"));
 }
 
 function checkInput(path: string, task: Task): void {

@@ -7,7 +7,7 @@
  * so only a `goodbye` is a goodbye: every other end is a lost connection.
  */
 import { Value } from "@taskqueue/sdk/gen/google/protobuf/struct.js";
-import type { Hello, LeaseRequest, WorkerUpdate as WireUpdate } from "@taskqueue/sdk/gen/taskqueue/v1/worker.js";
+import type { Hello, LeaseRequest, RenewSessionRequest, WorkerUpdate as WireUpdate } from "@taskqueue/sdk/gen/taskqueue/v1/worker.js";
 import type { CallContext } from "nice-grpc-common";
 import { invalid, TaskqueueError } from "../domain/errors.js";
 import { parseSessionId } from "../domain/ids.js";
@@ -27,7 +27,19 @@ type End =
   | { readonly kind: "broker"; readonly reason: EndReason }
   | { readonly kind: "refused"; readonly error: unknown };
 
-export async function* lease(
+export function workerService(broker: Broker) {
+  return {
+    lease: (requests: AsyncIterable<LeaseRequest>, context: CallContext) => lease(broker, requests, context),
+
+    async renewSession(request: RenewSessionRequest) {
+      const id = sessionId("session_id", request.sessionId);
+      const { expiresInMs } = await broker.renewSession(id, request.sessionSecret);
+      return { expiresIn: toDuration(expiresInMs) };
+    },
+  };
+}
+
+async function* lease(
   broker: Broker,
   requests: AsyncIterable<LeaseRequest>,
   context: CallContext,
@@ -189,7 +201,7 @@ function helloInput(hello: Hello, peer: string): WorkerHello {
   };
 }
 
-export function sessionId(field: string, text: string) {
+function sessionId(field: string, text: string) {
   const id = parseSessionId(text);
   if (id === undefined) throw invalid(field, text, "must be a session id from a welcome");
   return id;

@@ -1,0 +1,58 @@
+/**
+ * A decorator over any store: measures each verb's duration, outcome and batch
+ * size. Metrics stay out of the stores and out of the engine.
+ */
+import { TaskqueueError } from "../domain/errors.js";
+import type { Metrics } from "../metrics/registry.js";
+import type { Store } from "./store.js";
+
+/** The verbs of the hot path and of the duties: those whose duration tells something. */
+const MEASURED = [
+  "pulse",
+  "enqueue",
+  "lease",
+  "complete",
+  "fail",
+  "release",
+  "progress",
+  "held",
+  "promote",
+  "expire",
+  "prune",
+  "renewSessions",
+  "expiredSessions",
+  "appendEvents",
+  "describe",
+] as const satisfies readonly (keyof Store)[];
+
+export function instrumented(store: Store, metrics: Metrics): Store {
+  const measured = new Set<PropertyKey>(MEASURED);
+  const wrappers = new Map<PropertyKey, unknown>();
+  return new Proxy(store, {
+    get(target, verb) {
+      const known = wrappers.get(verb);
+      if (known !== undefined) return known;
+      const value: unknown = Reflect.get(target, verb, target);
+      if (typeof value !== "function") return value;
+      const bound = value.bind(target);
+      const wrapper = measured.has(verb) ? measure(String(verb), bound, metrics) : bound;
+      wrappers.set(verb, wrapper);
+      return wrapper;
+    },
+  });
+}
+
+function measure(verb: string, call: (...args: unknown[]) => Promise<unknown>, metrics: Metrics) {
+  return async (...args: unknown[]): Promise<unknown> => {
+    const end = metrics.storeCallSeconds.startTimer({ verb });
+    if (Array.isArray(args[1])) metrics.storeCallTasks.inc({ verb }, args[1].length);
+    try {
+      const answer = await call(...args);
+      end({ outcome: "ok" });
+      return answer;
+    } catch (error) {
+      end({ outcome: error instanceof TaskqueueError ? error.code : "INTERNAL" });
+      throw error;
+    }
+  };
+}
