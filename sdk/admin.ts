@@ -3,8 +3,25 @@
  * one bounded call to a broker, or a series of them where more is asked for
  * than one call may do.
  */
+import {
+  isTaskState,
+  settingsFromWire,
+  settingsToWire,
+  stateToWire,
+  taskInfoFromWire,
+  taskResultFromWire,
+  topicInfoFromWire,
+  workerInfoFromWire,
+} from "./convert.js";
+import { TaskqueueError } from "./errors.js";
+import type { TaskResult as WireTaskResult } from "./gen/taskqueue/v1/admin.js";
+import { TaskState as WireTaskState } from "./gen/taskqueue/v1/task.js";
+import { LIMITS } from "./limits.js";
+import { integer, invalid, refuseUnknown } from "./options.js";
+import type { CallOptions, Rpc } from "./rpc.js";
 import type {
   Listing,
+  Page,
   TaskInfo,
   TaskResult,
   TaskState,
@@ -14,6 +31,7 @@ import type {
   WorkerInfo,
 } from "./task-info.js";
 import type { TopicRef } from "./topic.js";
+import type { Link } from "./transport.js";
 
 export interface PageOptions {
   /** Items on a page. 1 to 1,000. Default: 100. */
@@ -59,4 +77,166 @@ export interface Admin {
   resume(topic: TopicRef): Promise<void>;
   /** Changes the settings named; resolves with all that are in force. */
   configure(topic: TopicRef, settings: TopicSettingsChange): Promise<TopicSettings>;
+}
+
+/** The operators' calls over a client's connection. */
+export function createAdmin(rpc: Rpc): Admin {
+  return {
+    async getTask(topic, id) {
+      try {
+        const request = { topic: topicName(topic), id };
+        const { task } = await rpc.repeat((link, options) => link.admin.getTask(request, options));
+        return task && taskInfoFromWire(task);
+      } catch (error) {
+        if (error instanceof TaskqueueError && error.code === "TASK_NOT_FOUND") return undefined;
+        throw error;
+      }
+    },
+
+    listTasks({ topic, state, externalId, ...paging }) {
+      if (state !== undefined && !isTaskState(state)) throw invalid("state", state, "must be the name of a state");
+      return listing(paging, async (page) => {
+        const request = {
+          topic: topicName(topic),
+          state: state === undefined ? WireTaskState.UNSPECIFIED : stateToWire(state),
+          externalId: externalId ?? "",
+          ...page,
+        };
+        const response = await rpc.repeat((link, options) => link.admin.listTasks(request, options));
+        return { items: response.tasks.map(taskInfoFromWire), next: response.nextPageToken };
+      });
+    },
+
+    requeue: (topic, ids) =>
+      inParts(rpc, ids, (link, part, options) =>
+        link.admin.requeueTasks({ topic: topicName(topic), ids: part, allDead: false }, options),
+      ),
+
+    async requeueAllDead(topic) {
+      const request = { topic: topicName(topic), ids: [], allDead: true };
+      let requeued = 0;
+      for (;;) {
+        const { results, more } = await rpc.once((link, options) => link.admin.requeueTasks(request, options));
+        const done = results.filter((result) => taskResultFromWire(result).outcome === "done").length;
+        requeued += done;
+        // Without progress another turn would be the same again.
+        if (!more || done === 0) return requeued;
+      }
+    },
+
+    cancel: (topic, ids) =>
+      inParts(rpc, ids, (link, part, options) =>
+        link.admin.cancelTasks({ topic: topicName(topic), ids: part }, options),
+      ),
+
+    delete: (topic, ids) =>
+      inParts(rpc, ids, (link, part, options) =>
+        link.admin.deleteTasks({ topic: topicName(topic), ids: part }, options),
+      ),
+
+    async purge(topic, state, { limit } = {}) {
+      if (!isTaskState(state)) throw invalid("state", state, "must be the name of a state");
+      const most = integer("limit", limit, Number.MAX_SAFE_INTEGER, 1, Number.MAX_SAFE_INTEGER);
+      let deleted = 0;
+      for (;;) {
+        const request = {
+          topic: topicName(topic),
+          state: stateToWire(state),
+          limit: Math.min(LIMITS.batchTasksMax, most - deleted),
+        };
+        const answer = await rpc.once((link, options) => link.admin.purgeTopic(request, options));
+        deleted += answer.deleted;
+        if (!answer.more || answer.deleted === 0 || deleted >= most) return { deleted, more: answer.more };
+      }
+    },
+
+    listTopics: (paging = {}) =>
+      listing(paging, async (page) => {
+        const response = await rpc.repeat((link, options) => link.admin.listTopics(page, options));
+        return { items: response.topics.map(topicInfoFromWire), next: response.nextPageToken };
+      }),
+
+    listWorkers: (paging = {}) =>
+      listing(paging, async (page) => {
+        const response = await rpc.repeat((link, options) => link.admin.listWorkers(page, options));
+        return { items: response.workers.map(workerInfoFromWire), next: response.nextPageToken };
+      }),
+
+    async pause(topic) {
+      await rpc.repeat((link, options) => link.admin.pauseTopic({ topic: topicName(topic) }, options));
+    },
+
+    async resume(topic) {
+      await rpc.repeat((link, options) => link.admin.resumeTopic({ topic: topicName(topic) }, options));
+    },
+
+    async configure(topic, change) {
+      refuseUnknown("configure", change, new Set(Object.keys(SETTING_FIELDS)));
+      const settings: Record<string, unknown> = {};
+      const reset: string[] = [];
+      for (const [name, value] of Object.entries(change)) {
+        if (value === null) reset.push(SETTING_FIELDS[name as keyof typeof SETTING_FIELDS]);
+        else settings[name] = value;
+      }
+      const request = { topic: topicName(topic), settings: settingsToWire(settings), reset };
+      const response = await rpc.repeat((link, options) => link.admin.configureTopic(request, options));
+      return settingsFromWire(response.settings);
+    },
+  };
+}
+
+/** What the settings are called on the wire, for `reset`. */
+const SETTING_FIELDS = {
+  numRetries: "num_retries",
+  backoff: "backoff",
+  timeoutMs: "timeout",
+  lostLeasesMax: "lost_leases_max",
+  tasksMax: "tasks_max",
+  bytesMax: "bytes_max",
+} as const satisfies Record<keyof TopicSettings, string>;
+
+export function topicName(topic: TopicRef): string {
+  return typeof topic === "string" ? topic : topic.name;
+}
+
+async function inParts(
+  rpc: Rpc,
+  ids: readonly string[],
+  call: (link: Link, part: string[], options: CallOptions) => Promise<{ results: WireTaskResult[] }>,
+): Promise<TaskResult[]> {
+  const results: TaskResult[] = [];
+  for (let from = 0; from < ids.length; from += LIMITS.batchTasksMax) {
+    const part = ids.slice(from, from + LIMITS.batchTasksMax);
+    const response = await rpc.once((link, options) => call(link, part, options));
+    results.push(...response.results.map(taskResultFromWire));
+  }
+  return results;
+}
+
+interface WirePage {
+  readonly pageSize: number;
+  readonly pageToken: string;
+}
+
+function listing<Item>(
+  { pageSize, pageToken, ...unknown }: PageOptions,
+  fetch: (page: WirePage) => Promise<{ items: Item[]; next: string }>,
+): Listing<Item> {
+  refuseUnknown("a listing", unknown, new Set());
+  const size = integer("pageSize", pageSize, 0, 0, LIMITS.pageSizeMax);
+  const pageFrom = async (token: string): Promise<Page<Item>> => {
+    const { items, next } = await fetch({ pageSize: size, pageToken: token });
+    return { items, nextPageToken: next === "" ? undefined : next };
+  };
+  return {
+    page: () => pageFrom(pageToken ?? ""),
+    async *[Symbol.asyncIterator]() {
+      let token: string | undefined = pageToken ?? "";
+      while (token !== undefined) {
+        const page: Page<Item> = await pageFrom(token);
+        yield* page.items;
+        token = page.nextPageToken;
+      }
+    },
+  };
 }

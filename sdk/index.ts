@@ -13,7 +13,8 @@
  * This file is the public surface; whatever it does not name may change.
  */
 export type { Admin, PageOptions, TaskQuery } from "./admin.js";
-export { Client, type Enqueued, type EnqueueEntry, type EnqueueItem, type Watch, type WatchOptions } from "./client.js";
+export { Client, type EnqueueEntry, type EnqueueItem } from "./client.js";
+export type { Enqueued } from "./enqueue-stream.js";
 export { DoNotRetry, type ErrorCode, RetryLater, TaskqueueError } from "./errors.js";
 export type {
   BackoffOptions,
@@ -28,6 +29,7 @@ export type {
   TlsOptions,
   WorkerOptions,
 } from "./options.js";
+export type { Processor } from "./registration.js";
 export type { RunningTask } from "./running-task.js";
 export type {
   DeadReason,
@@ -48,6 +50,15 @@ export type {
   WatchEvent,
   WorkerInfo,
 } from "./task-info.js";
-export { type AnyTopic, bytesCodec, type Codec, defineTopic, type StandardSchema, type Topic, type TopicRef } from "./topic.js";
-export { type Processor, Worker } from "./worker.js";
+export {
+  type AnyTopic,
+  bytesCodec,
+  type Codec,
+  defineTopic,
+  type StandardSchema,
+  type Topic,
+  type TopicRef,
+} from "./topic.js";
+export type { Watch, WatchOptions } from "./watch.js";
+export { Worker } from "./worker.js";
 export type { WorkerEvent, WorkerEventOf, WorkerEventType } from "./worker-event.js";

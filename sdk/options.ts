@@ -161,7 +161,11 @@ export function invalid(field: string, value: unknown, rule: string): TaskqueueE
 
 function preview(value: unknown): string {
   const text =
-    typeof value === "string" ? JSON.stringify(value) : typeof value === "object" && value ? typeof value : String(value);
+    typeof value === "string"
+      ? JSON.stringify(value)
+      : typeof value === "object" && value
+        ? typeof value
+        : String(value);
   return text.length > 80 ? `${text.slice(0, 77)}...` : text;
 }
 
@@ -169,9 +173,13 @@ function preview(value: unknown): string {
 export function refuseUnknown(what: string, options: object, known: ReadonlySet<string>): void {
   for (const key of Object.keys(options)) {
     if (!known.has(key)) {
-      throw new TaskqueueError("INVALID_ARGUMENT", `${what} has no option "${key}"; it knows ${[...known].join(", ")}`, {
-        field: key,
-      });
+      throw new TaskqueueError(
+        "INVALID_ARGUMENT",
+        `${what} has no option "${key}"; it knows ${[...known].join(", ")}`,
+        {
+          field: key,
+        },
+      );
     }
   }
 }

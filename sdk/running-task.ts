@@ -1,4 +1,7 @@
 /** A task as its processor sees it, for one attempt. */
+import type { TaskqueueError } from "./errors.js";
+import type { Report } from "./lease-codec.js";
+import { invalid } from "./options.js";
 
 /** The second argument of every processor. */
 export interface RunningTask {
@@ -30,4 +33,98 @@ export interface RunningTask {
   readonly signal: AbortSignal;
   /** Tells how far it is: `fraction` from 0 to 1. Only the latest of a tick is sent. Never throws for a lost lease. */
   progress(fraction: number, message?: string): void;
+}
+
+/** The report of a task that is handed back. */
+export const RELEASED: Report = { kind: "released" };
+
+/** Shared by all tasks without metadata. */
+export const EMPTY_METADATA: Record<string, string> = Object.freeze(Object.create(null)) as Record<string, string>;
+
+/** What a delivery fills in. */
+export interface LeasedFields {
+  topic: string;
+  id: string;
+  args: unknown[] | undefined;
+  /** Why the args could not be read. */
+  unreadable: Error | undefined;
+  payload: Uint8Array | undefined;
+  contentType: string;
+  externalId: string;
+  metadata: Record<string, string>;
+  /** Whether the task stays visible after its end, and its result with it. */
+  retained: boolean;
+  leaseToken: string;
+  attempt: number;
+  failures: number;
+  ageMs: number;
+  timeoutMs: number | undefined;
+}
+
+/** Told of progress by the attempts that make some. */
+export interface ProgressSink {
+  progressed(attempt: Attempt, fraction: number, message: string): void;
+}
+
+/**
+ * One attempt in the hands of this worker.
+ *
+ * - `waiting`: delivered, its processor not yet entered.
+ * - `running`: in its processor.
+ * - `ended`: its report is made; what is left is to get it stored.
+ * - `gone`: the lease is lost or handed back; whatever its processor does, nothing is reported.
+ */
+export class Attempt implements RunningTask, LeasedFields {
+  topic = "";
+  id = "";
+  args: unknown[] | undefined = undefined;
+  unreadable: Error | undefined = undefined;
+  payload: Uint8Array | undefined = undefined;
+  contentType = "";
+  externalId = "";
+  metadata: Record<string, string> = EMPTY_METADATA;
+  retained = false;
+  leaseToken = "";
+  attempt = 0;
+  failures = 0;
+  ageMs = 0;
+  timeoutMs: number | undefined = undefined;
+
+  state: "waiting" | "running" | "ended" | "gone" = "waiting";
+  /** What is reported once it has ended. */
+  report: Report = RELEASED;
+  startedAtMs = 0;
+  readonly #sink: ProgressSink;
+  #controller: AbortController | undefined = undefined;
+  #reason: TaskqueueError | undefined = undefined;
+
+  constructor(sink: ProgressSink) {
+    this.#sink = sink;
+  }
+
+  /** Made on first use: most processors never look. */
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController();
+      if (this.#reason !== undefined) this.#controller.abort(this.#reason);
+    }
+    return this.#controller.signal;
+  }
+
+  /** Why the signal fired, if it did. */
+  get abortReason(): TaskqueueError | undefined {
+    return this.#reason;
+  }
+
+  /** Fires the signal; the first reason stays. */
+  abort(reason: TaskqueueError): void {
+    if (this.#reason !== undefined) return;
+    this.#reason = reason;
+    this.#controller?.abort(reason);
+  }
+
+  progress(fraction: number, message = ""): void {
+    if (!(fraction >= 0 && fraction <= 1)) throw invalid("fraction", fraction, "must be a number from 0 to 1");
+    if (this.state === "running") this.#sink.progressed(this, fraction, message);
+  }
 }

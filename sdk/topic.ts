@@ -3,7 +3,10 @@
  * and how they are checked or encoded. Topics are plain values, shared by the
  * producer and the worker; nothing is registered with a broker.
  */
-import type { TaskDefaults } from "./options.js";
+import { isTopicName, TOPIC_RULE } from "./limits.js";
+import { invalid, type TaskDefaults } from "./options.js";
+import { checkDefaults } from "./task-codec.js";
+import { Writer } from "./wire.js";
 
 /** The part of the Standard Schema interface (standardschema.dev) that is used here; zod, valibot, arktype and others have it. */
 export interface StandardSchema<Input = unknown, Output = Input> {
@@ -70,7 +73,10 @@ export function defineTopic<Args extends readonly unknown[] = unknown[], Result 
 /** A topic whose list of arguments is checked by a schema: the producer's before sending, the processor's before it runs. */
 export function defineTopic<Input extends readonly unknown[], Output = Input, Result = unknown>(
   name: string,
-  options: TaskDefaults & { readonly args: StandardSchema<Input, Output>; readonly codec?: never } & ResultOption<Result>,
+  options: TaskDefaults & {
+    readonly args: StandardSchema<Input, Output>;
+    readonly codec?: never;
+  } & ResultOption<Result>,
 ): Topic<Input, Output, Result>;
 /** A topic whose input is bytes, made and read by a codec. */
 export function defineTopic<Message, Result = unknown>(
@@ -79,6 +85,8 @@ export function defineTopic<Message, Result = unknown>(
 ): Topic<Message, Message, Result>;
 export function defineTopic(name: string, options: TopicOptions = {}): AnyTopic {
   const { args, result, codec, ...defaults } = options;
+  if (typeof name !== "string" || !isTopicName(name)) throw invalid("topic", name, TOPIC_RULE);
+  checkDefaults(new Writer(), defaults);
   return { name, defaults, args, result, codec };
 }
 

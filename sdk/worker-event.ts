@@ -7,7 +7,13 @@ import type { RunningTask } from "./running-task.js";
 
 export type WorkerEvent =
   /** A session was opened, or taken up again after a lost stream or a drain. */
-  | { readonly type: "connected"; readonly address: string; readonly broker: string; readonly sessionId: string; readonly resumed: boolean }
+  | {
+      readonly type: "connected";
+      readonly address: string;
+      readonly broker: string;
+      readonly sessionId: string;
+      readonly resumed: boolean;
+    }
   /** The stream was lost, or an attempt to open one failed. The worker tries again by itself. */
   | { readonly type: "disconnected"; readonly address: string; readonly error: TaskqueueError }
   /** The broker is about to stop; the worker moves to another one. Running tasks go on. */

@@ -75,6 +75,7 @@ export class Broker {
       clock,
       log,
       sessionTimeoutMs: this.options.sessionTimeoutMs,
+      graceMs: this.options.graceMs,
       onWatched: (untilMs) => this.#context.events.watchedUntil(untilMs),
       onChange: (available) => this.#storeChanged(available),
     });

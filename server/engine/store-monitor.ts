@@ -4,7 +4,8 @@
  *
  * After an outage all live sessions are extended before anything else is told
  * that the store is back: workers could not be renewed meanwhile, and must not
- * lose their leases for it.
+ * lose their leases for it. A broker that starts does the same, by a little: it
+ * may be the first one after an outage of all brokers.
  */
 import type { Millis } from "../domain/task.js";
 import type { Clock } from "../lib/clock.js";
@@ -21,6 +22,7 @@ export interface StoreMonitorOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly sessionTimeoutMs: Millis;
+  readonly graceMs: Millis;
   readonly onWatched: (untilMs: Millis) => void;
   /** The store came (true) or went (false). */
   readonly onChange: (available: boolean) => void;
@@ -46,25 +48,36 @@ export class StoreMonitor {
 
   /** Asks the store once. Never rejects. */
   async tick(): Promise<void> {
-    const { store, clock, sessionTimeoutMs, onWatched, log } = this.#options;
+    const { store, clock, onWatched } = this.#options;
     const before = clock.now();
     try {
       const { nowMs, watchedUntilMs } = await store.pulse();
       // The answer was made somewhere between question and receipt: take the middle.
       this.#offsetMs = nowMs - (before + clock.now()) / 2;
       onWatched(watchedUntilMs);
-      if (this.#state.kind === "away") {
-        const extended = await store.extendSessions(this.now() + sessionTimeoutMs);
-        log.warn(
-          { awayMs: Math.round(clock.monotonic() - this.#state.since), extended },
-          "the store is back; live sessions were extended",
-        );
-      }
+      await this.#extendSessions();
       this.#become({ kind: "available" });
     } catch (error) {
+      const { log } = this.#options;
       if (this.#state.kind !== "away") log.error({ err: error }, "the store does not answer");
       const since = this.#state.kind === "away" ? this.#state.since : clock.monotonic();
       this.#become({ kind: "away", since, cause: error });
+    }
+  }
+
+  async #extendSessions(): Promise<void> {
+    const { store, clock, log, sessionTimeoutMs, graceMs } = this.#options;
+    switch (this.#state.kind) {
+      case "available":
+        return;
+      case "unknown":
+        await store.extendSessions(this.now() + 2 * graceMs);
+        return;
+      case "away": {
+        const extended = await store.extendSessions(this.now() + sessionTimeoutMs);
+        const awayMs = Math.round(clock.monotonic() - this.#state.since);
+        log.warn({ awayMs, extended }, "the store is back; live sessions were extended");
+      }
     }
   }
 

@@ -15,7 +15,17 @@ const NEWLINE = 10;
 const TAB = 9;
 
 export function encodeRecord(head: TaskHead, spec: Uint8Array): Buffer {
-  let line = head.enqueuedAtMs.toString(36);
+  const line = encodeHead(head);
+  const lineBytes = Buffer.byteLength(line);
+  const record = Buffer.allocUnsafe(lineBytes + spec.length);
+  record.write(line, 0);
+  record.set(spec, lineBytes);
+  return record;
+}
+
+/** The first line of a record, with its end; for those who write records into a larger buffer. */
+export function encodeHead(head: TaskHead): string {
+  let line = base36(head.enqueuedAtMs);
   if (head.priority !== 0) line += `\tp=${head.priority}`;
   if (head.numRetries !== undefined) line += `\tr=${head.numRetries}`;
   if (head.timeoutMs !== undefined) line += `\tt=${head.timeoutMs}`;
@@ -25,12 +35,15 @@ export function encodeRecord(head: TaskHead, spec: Uint8Array): Buffer {
     line += `\tb=${initialMs},${factor},${maxMs},${jitter}`;
   }
   if (head.externalId !== "") line += `\tx=${head.externalId}`;
-  line += "\n";
-  const lineBytes = Buffer.byteLength(line);
-  const record = Buffer.allocUnsafe(lineBytes + spec.length);
-  record.write(line, 0);
-  record.set(spec, lineBytes);
-  return record;
+  return `${line}\n`;
+}
+
+/** Tasks come in batches, and those of a batch at the same moment: the latest one is remembered. */
+let latest = { ms: 0, text: "0" };
+
+function base36(ms: number): string {
+  if (latest.ms !== ms) latest = { ms, text: ms.toString(36) };
+  return latest.text;
 }
 
 export function decodeRecord(record: Buffer): { head: TaskHead; spec: Uint8Array } {

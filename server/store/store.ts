@@ -254,7 +254,10 @@ export interface Store {
    */
   open(): Promise<void>;
 
-  /** Ends everything that `open` began. Calls under way end first. Closing twice is fine. */
+  /**
+   * Ends everything that `open` began. Calls under way end first; one that waits
+   * for events ends at once. Closing twice is fine.
+   */
   close(): Promise<void>;
 
   /**

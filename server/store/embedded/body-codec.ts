@@ -1,0 +1,276 @@
+/**
+ * How a task and its status are written.
+ *
+ * A *body* is everything about a task. It has one form in every state, so that
+ * moving a task means copying its body to another table with a few bytes
+ * changed; `lease.ts` and `enqueue.ts` do so without decoding it. A *status* is
+ * found by id; it tells where the body is, or how and when the id ended.
+ *
+ * Contents that would make a value too large stand in the body as a reference
+ * to a blob.
+ */
+import assert from "node:assert";
+import { type LeaseToken, leaseToken, type SessionId, type TaskId, type TopicName } from "../../domain/ids.js";
+import { DEAD_REASONS, type DeadReason } from "../../domain/states.js";
+import type { Progress } from "../../domain/task.js";
+import { copyPlace, PLACE_BYTES, writeAscii, writeUint32, writeUint48 } from "./keys.js";
+
+/** Something large that is kept apart. */
+export interface Blob {
+  readonly blob: number;
+  readonly length: number;
+}
+
+export type Content = Buffer | Blob;
+
+export interface Body {
+  readonly id: TaskId;
+  /** PLACE_BYTES of them. */
+  readonly place: Buffer;
+  readonly failures: number;
+  readonly lostLeases: number;
+  /** Leased: the token's number. */
+  readonly token: number;
+  /** Leased: since when. Scheduled: when due. Ended: when. */
+  readonly momentMs: number;
+  /** Leased: 1 when cancelling was asked for. Dead: the number of the reason. */
+  readonly mark: number;
+  /** Of the record. */
+  readonly bytes: number;
+  /** Token of the latest failure while it can be repeated; 0 for none. */
+  readonly failedToken: number;
+  readonly record: Content;
+  readonly error?: Content | undefined;
+  readonly result?: Content | undefined;
+  readonly progress?: Content | undefined;
+}
+
+/** Where the parts of a body stand. The id follows, then the record, then what FLAGS names. */
+export const BODY = {
+  idLength: 0,
+  flags: 1,
+  place: 2,
+  failures: 12,
+  lostLeases: 16,
+  token: 20,
+  moment: 26,
+  mark: 32,
+  bytes: 33,
+  failedToken: 37,
+  id: 43,
+} as const;
+
+export const FLAGS = { recordBlob: 1, error: 2, result: 4, progress: 8 } as const;
+
+/** Of a record within a body; larger ones are blobs. */
+export const RECORD_INLINE_MAX = 1024;
+/** Of an error, a result or a progress within a body. */
+export const NOTE_INLINE_MAX = 160;
+
+const NOTE_IS_BLOB = 0xffff;
+const VALUE_BYTES_MAX = 1900;
+
+/** Values to put are put together here; lmdb copies them at once. */
+export const scratch = Buffer.allocUnsafeSlow(VALUE_BYTES_MAX);
+const views = Array.from({ length: VALUE_BYTES_MAX + 1 }, (_, length) => scratch.subarray(0, length));
+
+/** The beginning of the scratch memory, as a value. */
+export function scratchUpTo(length: number): Buffer {
+  const view = views[length];
+  assert(view !== undefined, `a value of ${length} bytes`);
+  return view;
+}
+
+export function encodeBody(body: Body): Buffer {
+  const { id, place, record, error, result, progress } = body;
+  scratch[BODY.idLength] = id.length;
+  scratch[BODY.flags] =
+    (Buffer.isBuffer(record) ? 0 : FLAGS.recordBlob) |
+    (error === undefined ? 0 : FLAGS.error) |
+    (result === undefined ? 0 : FLAGS.result) |
+    (progress === undefined ? 0 : FLAGS.progress);
+  copyPlace(scratch, BODY.place, place, 0);
+  writeUint32(scratch, body.failures, BODY.failures);
+  writeUint32(scratch, body.lostLeases, BODY.lostLeases);
+  writeUint48(scratch, body.token, BODY.token);
+  writeUint48(scratch, body.momentMs, BODY.moment);
+  scratch[BODY.mark] = body.mark;
+  writeUint32(scratch, body.bytes, BODY.bytes);
+  writeUint48(scratch, body.failedToken, BODY.failedToken);
+  let at = writeAscii(scratch, id, BODY.id);
+  if (Buffer.isBuffer(record)) {
+    scratch.set(record, at);
+    at += record.length;
+  } else {
+    at = writeUint48(scratch, record.blob, at);
+  }
+  for (const note of [error, result, progress]) {
+    if (note !== undefined) at = encodeNote(note, at);
+  }
+  return scratchUpTo(at);
+}
+
+function encodeNote(note: Content, start: number): number {
+  if (Buffer.isBuffer(note)) {
+    scratch.writeUInt16BE(note.length, start);
+    scratch.set(note, start + 2);
+    return start + 2 + note.length;
+  }
+  scratch.writeUInt16BE(NOTE_IS_BLOB, start);
+  return writeUint32(scratch, note.length, writeUint48(scratch, note.blob, start + 2));
+}
+
+/** `body` must not be overwritten while the answer is used. */
+export function decodeBody(body: Buffer): Body {
+  const flags = body.readUInt8(BODY.flags);
+  const bytes = body.readUInt32BE(BODY.bytes);
+  let at = BODY.id + body.readUInt8(BODY.idLength);
+  const id = body.toString("latin1", BODY.id, at) as TaskId;
+  let record: Content;
+  if (flags & FLAGS.recordBlob) {
+    record = { blob: body.readUIntBE(at, 6), length: bytes };
+    at += 6;
+  } else {
+    record = body.subarray(at, at + bytes);
+    at += bytes;
+  }
+  const note = (flag: number): Content | undefined => {
+    if ((flags & flag) === 0) return undefined;
+    const length = body.readUInt16BE(at);
+    at += 2;
+    if (length === NOTE_IS_BLOB) {
+      at += 10;
+      return { blob: body.readUIntBE(at - 10, 6), length: body.readUInt32BE(at - 4) };
+    }
+    at += length;
+    return body.subarray(at - length, at);
+  };
+  return {
+    id,
+    place: body.subarray(BODY.place, BODY.place + PLACE_BYTES),
+    failures: body.readUInt32BE(BODY.failures),
+    lostLeases: body.readUInt32BE(BODY.lostLeases),
+    token: body.readUIntBE(BODY.token, 6),
+    momentMs: body.readUIntBE(BODY.moment, 6),
+    mark: body.readUInt8(BODY.mark),
+    bytes,
+    failedToken: body.readUIntBE(BODY.failedToken, 6),
+    record,
+    error: note(FLAGS.error),
+    result: note(FLAGS.result),
+    progress: note(FLAGS.progress),
+  };
+}
+
+/** The id within an encoded body. */
+export function idOfBody(body: Buffer): TaskId {
+  return body.toString("latin1", BODY.id, BODY.id + (body[BODY.idLength] ?? 0)) as TaskId;
+}
+
+export function deadReasonOf(mark: number): DeadReason {
+  const reason = DEAD_REASONS[mark];
+  assert(reason !== undefined, `dead reason number ${mark}`);
+  return reason;
+}
+
+export function encodeProgress({ fraction, message }: Progress): Buffer {
+  const bytes = Buffer.alloc(8 + Buffer.byteLength(message));
+  bytes.writeDoubleBE(fraction);
+  bytes.write(message, 8);
+  return bytes;
+}
+
+export function decodeProgress(bytes: Buffer): Progress {
+  return { fraction: bytes.readDoubleBE(), message: bytes.toString("utf8", 8) };
+}
+
+/** Numbers of the states in keys and statuses. They are on disk: never give one another meaning. */
+export const STATE = { queued: 1, scheduled: 2, dead: 3, completed: 4, cancelled: 5, gone: 6 } as const;
+
+export type ParkedState = "scheduled" | "dead" | "completed" | "cancelled";
+
+const PARKED: Readonly<Record<number, ParkedState>> = { 2: "scheduled", 3: "dead", 4: "completed", 5: "cancelled" };
+
+export function parkedState(number: number): ParkedState {
+  const state = PARKED[number];
+  assert(state !== undefined, `state number ${number}`);
+  return state;
+}
+
+/** Where the body of an id is, or when it went. `queued`: ready, or else leased. */
+export type Status =
+  | { readonly kind: "queued"; readonly place: Buffer }
+  | { readonly kind: ParkedState; readonly place: Buffer; readonly momentMs: number; readonly token: number }
+  | { readonly kind: "gone"; readonly momentMs: number; readonly token: number };
+
+const STATUS = { state: 0, moment: 1, token: 7, place: 13 } as const;
+const GONE_BYTES = STATUS.place;
+const STATUS_BYTES = STATUS.place + PLACE_BYTES;
+
+/** `place` is found in `source` at `from`. `token`: of the completion. */
+export function encodeStatus(state: number, momentMs: number, token: number, source: Buffer, from: number): Buffer {
+  encodeGone(momentMs, token);
+  scratch[STATUS.state] = state;
+  copyPlace(scratch, STATUS.place, source, from);
+  return scratchUpTo(STATUS_BYTES);
+}
+
+export function encodeGone(momentMs: number, token: number): Buffer {
+  scratch[STATUS.state] = STATE.gone;
+  writeUint48(scratch, momentMs, STATUS.moment);
+  writeUint48(scratch, token, STATUS.token);
+  return scratchUpTo(GONE_BYTES);
+}
+
+/** Copies out of `status`, which may be overwritten afterwards. */
+export function decodeStatus(status: Buffer): Status {
+  const state = status[STATUS.state] ?? 0;
+  const momentMs = status.readUIntBE(STATUS.moment, 6);
+  const token = status.readUIntBE(STATUS.token, 6);
+  if (state === STATE.gone) return { kind: "gone", momentMs, token };
+  const place = Buffer.allocUnsafe(PLACE_BYTES);
+  copyPlace(place, 0, status, STATUS.place);
+  return state === STATE.queued ? { kind: "queued", place } : { kind: parkedState(state), place, momentMs, token };
+}
+
+/** When an id went that is only remembered; undefined when it is not. */
+export function goneMoment(status: Buffer): number | undefined {
+  return status[STATUS.state] === STATE.gone ? status.readUIntBE(STATUS.moment, 6) : undefined;
+}
+
+/** The token of the completion, 0 for none. */
+export function completionToken(status: Buffer): number {
+  return status.readUIntBE(STATUS.token, 6);
+}
+
+/** The session and id in a key of a leased row. */
+export function leaseNames(key: Buffer): { readonly session: SessionId; readonly id: TaskId } {
+  const end = key.indexOf(0, 4);
+  return { session: key.toString("latin1", 4, end) as SessionId, id: key.toString("latin1", end + 1) as TaskId };
+}
+
+export function tokenNumber(token: LeaseToken): number {
+  return Number.parseInt(token, 16);
+}
+
+export function tokenText(number: number): LeaseToken {
+  return leaseToken(number);
+}
+
+export function topicNameOf(key: Buffer): TopicName {
+  return key.toString("latin1") as TopicName;
+}
+
+/** What a table of ids holds after `from`. */
+export function idAfter(key: Buffer, from: number): TaskId {
+  return key.toString("latin1", from) as TaskId;
+}
+
+/** Ids in a chunk of ended ones, each after its length. */
+export function* idsInChunk(chunk: Buffer, from: number): Generator<TaskId> {
+  for (let at = from; at < chunk.length; ) {
+    const end = at + 1 + (chunk[at] ?? 0);
+    yield chunk.toString("latin1", at + 1, end) as TaskId;
+    at = end;
+  }
+}

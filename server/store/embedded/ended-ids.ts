@@ -1,0 +1,80 @@
+/**
+ * The memory for ids of ended tasks. An ended id keeps a status that says when
+ * it ended and by which token; that decides, and is exact to the millisecond.
+ * So that old ones can be found, each verb that ends tasks also writes their ids
+ * down in chunks in the order of time.
+ *
+ * Forgetting is done a little by every verb that remembers, so that the memory
+ * does not grow whether or not anybody prunes.
+ */
+import type { TaskId } from "../../domain/ids.js";
+import type { Millis } from "../../domain/task.js";
+import { encodeGone, goneMoment, idsInChunk, scratch, scratchUpTo } from "./body-codec.js";
+import type { Change, Ending } from "./change.js";
+import { nameKey, numberKey, topicBounds, writeAscii, writeUint48 } from "./keys.js";
+import type { TopicState } from "./topic-state.js";
+
+const IDS_AT = 6;
+const CHUNK_BYTES_MAX = 1900;
+
+type Place = Pick<Change, "tables" | "topic">;
+
+/** The task of this id is gone. */
+export function rememberId(change: Change, id: TaskId, token: number, { now, endedWindowMs }: Ending): void {
+  if (endedWindowMs <= 0) {
+    forgetId(change, id);
+    return;
+  }
+  change.tables.status.put(nameKey(change.topic.number, id), encodeGone(now, token));
+  change.ended.push(id);
+}
+
+export function forgetId({ tables, topic }: Place, id: TaskId): void {
+  tables.status.remove(nameKey(topic.number, id));
+}
+
+export function isOver(endedAtMs: Millis, { now, endedWindowMs }: Ending): boolean {
+  return now - endedAtMs >= endedWindowMs;
+}
+
+/** Writes down the ids that ended in this verb, and forgets about as many old ones. */
+export function settleEnded(change: Change, ending: Ending): void {
+  const { ended } = change;
+  if (ended.length === 0) return;
+  let chunks = 1;
+  let at = writeUint48(scratch, ending.now, 0);
+  for (const id of ended) {
+    if (at + 1 + id.length > CHUNK_BYTES_MAX) {
+      putChunk(change, at);
+      chunks += 1;
+      at = writeUint48(scratch, ending.now, 0);
+    }
+    scratch[at] = id.length;
+    at = writeAscii(scratch, id, at + 1);
+  }
+  putChunk(change, at);
+  forgetEnded(change, ending, chunks + 1);
+}
+
+function putChunk({ tables, topic }: Place, length: number): void {
+  topic.figures.chunks += 1;
+  tables.ended.put(numberKey(topic.number, topic.figures.chunks), scratchUpTo(length));
+}
+
+/** Forgets the ids in up to `chunksMax` chunks whose window is over. */
+export function forgetEnded({ tables, topic }: Place, ending: Ending, chunksMax: number): void {
+  const { start, end } = topicBounds(topic.number);
+  for (const { key, value } of tables.ended.rows(start, end, chunksMax)) {
+    if (!isOver(value.readUIntBE(0, IDS_AT), ending)) return;
+    for (const id of idsInChunk(value, IDS_AT)) forgetIfOver({ tables, topic }, id, ending);
+    tables.ended.remove(key);
+  }
+}
+
+/** The id may be in use again, or have ended again since, or its task may be kept: its status knows. */
+function forgetIfOver({ tables, topic }: { tables: Place["tables"]; topic: TopicState }, id: TaskId, ending: Ending) {
+  const key = nameKey(topic.number, id);
+  const status = tables.status.peek(key);
+  const endedAtMs = status === undefined ? undefined : goneMoment(status);
+  if (endedAtMs !== undefined && isOver(endedAtMs, ending)) tables.status.remove(key);
+}

@@ -1,0 +1,165 @@
+/**
+ * What the verbs are made of: find a task, take it from where it is, put it
+ * where it shall be. Each keeps the figures, the indexes and the status in step
+ * with the bodies; nothing else writes to those tables but the fast paths of
+ * enqueue.ts, lease.ts and settle.ts, which do the same with fewer steps.
+ */
+import assert from "node:assert";
+import type { TaskId } from "../../domain/ids.js";
+import type { TaskState } from "../../domain/states.js";
+import type { Millis, TaskHead } from "../../domain/task.js";
+import { decodeRecord } from "../record.js";
+import { dropContent, loadBeginning } from "./blobs.js";
+import {
+  type Body,
+  decodeBody,
+  decodeStatus,
+  encodeBody,
+  encodeStatus,
+  type ParkedState,
+  STATE,
+  scratch,
+  scratchUpTo,
+} from "./body-codec.js";
+import type { Change, Ending } from "./change.js";
+import { forgetId, rememberId } from "./ended-ids.js";
+import { externalKey, leasedKey, nameKey, parkedKey, readyKey, retentionKey, writeUint48 } from "./keys.js";
+import type { Figures, Lease, TopicState } from "./topic-state.js";
+
+/** A task where it is. */
+export type Found =
+  | { readonly state: "ready"; readonly body: Body }
+  | { readonly state: "leased"; readonly body: Body; readonly lease: Lease }
+  | { readonly state: ParkedState; readonly body: Body };
+
+type Place = Pick<Change, "tables" | "topic">;
+
+const SIZES = {
+  scheduled: "scheduled",
+  ready: "ready",
+  leased: "leased",
+  dead: "dead",
+  completed: "completedKept",
+  cancelled: "cancelledKept",
+} as const satisfies Record<TaskState, keyof Figures>;
+
+export function findTask({ tables, topic }: Place, id: TaskId): Found | undefined {
+  const row = tables.status.peek(nameKey(topic.number, id));
+  if (row === undefined) return undefined;
+  const status = decodeStatus(row);
+  if (status.kind === "gone") return undefined;
+  if (status.kind !== "queued") {
+    const key = parkedKey(topic.number, STATE[status.kind], status.momentMs, status.place, 0);
+    return { state: status.kind, body: decodeBody(present(tables.parked.get(key))) };
+  }
+  const lease = topic.leases.get(id);
+  if (lease !== undefined) return { state: "leased", body: leasedBody({ tables, topic }, id, lease), lease };
+  return { state: "ready", body: decodeBody(present(tables.ready.get(readyKey(topic.number, status.place, 0)))) };
+}
+
+export function leasedBody({ tables, topic }: Place, id: TaskId, lease: Lease): Body {
+  return decodeBody(present(tables.leased.get(leasedKey(topic.number, lease.session, id))));
+}
+
+function present(body: Buffer | undefined): Buffer {
+  assert(body !== undefined, "a status names a body that is not there");
+  return body;
+}
+
+export function headOf({ tables, topic }: Place, body: Body): TaskHead {
+  return decodeRecord(loadBeginning(tables, topic, body.record)).head;
+}
+
+/** Takes a task from where it is. It must be put somewhere, or dropped, in the same verb. */
+export function takeTask(change: Change, found: Found): Body {
+  const { tables, topic } = change;
+  const { state, body } = found;
+  topic.figures[SIZES[state]] -= 1;
+  switch (state) {
+    case "ready":
+      tables.ready.remove(readyKey(topic.number, body.place, 0));
+      return body;
+    case "leased":
+      tables.leased.remove(leasedKey(topic.number, found.lease.session, body.id));
+      change.dropLease(body.id, found.lease);
+      dropContent(tables, topic, body.progress);
+      return { ...body, token: 0, mark: 0, progress: undefined };
+    case "completed":
+    case "cancelled": {
+      const untilMs = body.momentMs + headOf(change, body).retentionMs;
+      tables.retention.remove(retentionKey(topic.number, untilMs, body.place, 0));
+      tables.parked.remove(parkedKey(topic.number, STATE[state], body.momentMs, body.place, 0));
+      return body;
+    }
+    case "scheduled":
+    case "dead":
+      tables.parked.remove(parkedKey(topic.number, STATE[state], body.momentMs, body.place, 0));
+      return body;
+  }
+}
+
+export function putReady({ tables, topic }: Place, body: Body): void {
+  tables.ready.put(readyKey(topic.number, body.place, 0), encodeBody(body));
+  tables.status.put(nameKey(topic.number, body.id), encodeStatus(STATE.queued, 0, 0, body.place, 0));
+  topic.figures.ready += 1;
+}
+
+export function putScheduled(change: Change, body: Body, dueAtMs: Millis): void {
+  change.beforeScheduling();
+  park(change, "scheduled", { ...body, momentMs: dueAtMs }, 0);
+}
+
+export function putDead(change: Change, body: Body, endedAtMs: Millis): void {
+  park(change, "dead", { ...body, momentMs: endedAtMs }, 0);
+}
+
+/**
+ * completed or cancelled: keeps the task for its retention or drops it, and
+ * remembers its id. `token`: of the completion, 0 for none.
+ */
+export function endTask(
+  change: Change,
+  body: Body,
+  state: "completed" | "cancelled",
+  token: number,
+  ending: Ending,
+): void {
+  const head = headOf(change, body);
+  if (head.retentionMs === 0) {
+    dropTask(change, body, head);
+    rememberId(change, body.id, token, ending);
+    return;
+  }
+  const { tables, topic } = change;
+  park(change, state, { ...body, momentMs: ending.now }, token);
+  writeUint48(scratch, ending.now, 1);
+  scratch[0] = STATE[state];
+  tables.retention.put(retentionKey(topic.number, ending.now + head.retentionMs, body.place, 0), scratchUpTo(7));
+  if (ending.endedWindowMs > 0) change.ended.push(body.id);
+}
+
+function park({ tables, topic }: Place, state: ParkedState, body: Body, token: number): void {
+  const { place, momentMs } = body;
+  tables.parked.put(parkedKey(topic.number, STATE[state], momentMs, place, 0), encodeBody(body));
+  tables.status.put(nameKey(topic.number, body.id), encodeStatus(STATE[state], momentMs, token, place, 0));
+  topic.figures[SIZES[state]] += 1;
+}
+
+/** A task that was taken is gone. Its status is the caller's business. */
+export function dropTask({ tables, topic }: Place, body: Body, head: TaskHead): void {
+  if (head.externalId !== "") tables.external.remove(externalKey(topic.number, head.externalId, body.id));
+  dropContent(tables, topic, body.record);
+  dropContent(tables, topic, body.error);
+  dropContent(tables, topic, body.result);
+  topic.figures.bytes -= body.bytes;
+}
+
+/** A person deletes a task: the id may be enqueued again at once. */
+export function deleteTask(change: Change, found: Found): TaskHead {
+  const body = takeTask(change, found);
+  const head = headOf(change, body);
+  dropTask(change, body, head);
+  forgetId(change, body.id);
+  change.topic.figures.deleted += 1;
+  return head;
+}

@@ -1,0 +1,226 @@
+/**
+ * What ends a lease, or speaks of one: complete, fail, release and progress by
+ * the worker, expire by the reaper. A lease is held when its id, session and
+ * token are those in memory.
+ */
+import type { LeaseToken, SessionId, TaskId } from "../../domain/ids.js";
+import { DEAD_REASONS } from "../../domain/states.js";
+import type { Progress } from "../../domain/task.js";
+import type {
+  CompleteOutcome,
+  Completion,
+  Demand,
+  Expired,
+  FailOutcome,
+  Failure,
+  LeaseAnswer,
+  LeaseRef,
+  ReleaseOutcome,
+} from "../store.js";
+import { dropContent, keepContent } from "./blobs.js";
+import {
+  type Body,
+  decodeStatus,
+  encodeBody,
+  encodeProgress,
+  idAfter,
+  NOTE_INLINE_MAX,
+  tokenNumber,
+} from "./body-codec.js";
+import type { Change, Ending } from "./change.js";
+import { isOver, rememberId } from "./ended-ids.js";
+import { leasedBounds, leasedKey, nameKey } from "./keys.js";
+import { serve } from "./lease.js";
+import { endTask, findTask, headOf, leasedBody, putDead, putReady, putScheduled, takeTask } from "./moves.js";
+import type { Lease } from "./topic-state.js";
+
+function heldLease({ topic }: Change, { id, session, token }: LeaseRef): Lease | undefined {
+  const lease = topic.leases.get(id);
+  return lease?.token === token && lease.session === session ? lease : undefined;
+}
+
+export function complete(
+  change: Change,
+  completions: readonly Completion[],
+  options: Ending & { readonly demands?: readonly Demand[] },
+): { readonly outcomes: readonly CompleteOutcome[] } & LeaseAnswer {
+  const outcomes = completions.map((completion) => completeOne(change, completion, options));
+  return { outcomes, ...serve(change, options.demands ?? [], options.now) };
+}
+
+function completeOne(change: Change, completion: Completion, ending: Ending): CompleteOutcome {
+  const lease = heldLease(change, completion);
+  if (lease === undefined) return wasCompleted(change, completion, ending) ? "completed" : "lease_lost";
+  const { tables, topic } = change;
+  const { id } = completion;
+  if (lease.plain) {
+    tables.leased.remove(leasedKey(topic.number, lease.session, id));
+    change.dropLease(id, lease);
+    rememberId(change, id, lease.tokenNumber, ending);
+    topic.figures.leased -= 1;
+    topic.figures.bytes -= lease.bytes;
+  } else {
+    const body = takeTask(change, { state: "leased", body: leasedBody(change, id, lease), lease });
+    const { retentionMs } = headOf(change, body);
+    const result =
+      completion.result === undefined || retentionMs === 0
+        ? undefined
+        : keepContent(tables, topic, completion.result, NOTE_INLINE_MAX);
+    endTask(change, { ...body, result }, "completed", lease.tokenNumber, ending);
+  }
+  topic.figures.completed += 1;
+  return "completed";
+}
+
+/** Whether this very lease completed the task, within the window. */
+function wasCompleted({ tables, topic }: Change, { id, token }: LeaseRef, ending: Ending): boolean {
+  const row = tables.status.peek(nameKey(topic.number, id));
+  if (row === undefined) return false;
+  const status = decodeStatus(row);
+  if (status.kind !== "gone" && status.kind !== "completed") return false;
+  return status.token === tokenNumber(token) && !isOver(status.momentMs, ending);
+}
+
+export function fail(change: Change, failures: readonly Failure[], ending: Ending): FailOutcome[] {
+  return failures.map((failure) => failOne(change, failure, ending));
+}
+
+function failOne(change: Change, failure: Failure, ending: Ending): FailOutcome {
+  const lease = heldLease(change, failure);
+  if (lease === undefined) return failedBefore(change, failure);
+  if (lease.cancelRequested) return abort(change, failure, lease, ending);
+  const { tables, topic } = change;
+  const { next } = failure;
+  const body = takeTask(change, { state: "leased", body: leasedBody(change, failure.id, lease), lease });
+  dropContent(tables, topic, body.error);
+  const failed = {
+    ...body,
+    failures: body.failures + 1,
+    failedToken: lease.tokenNumber,
+    error: keepError(change, failure.error),
+  };
+  if (next.kind === "bury") {
+    putDead(change, { ...failed, mark: DEAD_REASONS.indexOf(next.reason) }, ending.now);
+    topic.figures.failed += 1;
+    return "buried";
+  }
+  if (next.dueAtMs <= ending.now) putReady(change, failed);
+  else putScheduled(change, failed, next.dueAtMs);
+  topic.figures.retried += 1;
+  return "retried";
+}
+
+function failedBefore(change: Change, { id, token }: LeaseRef): FailOutcome {
+  const found = findTask(change, id);
+  if (found === undefined || found.body.failedToken === 0) return "lease_lost";
+  if (found.body.failedToken !== tokenNumber(token)) return "lease_lost";
+  return found.state === "dead" ? "buried" : "retried";
+}
+
+function keepError({ tables, topic }: Change, error: string) {
+  return error === "" ? undefined : keepContent(tables, topic, Buffer.from(error), NOTE_INLINE_MAX);
+}
+
+function abort(change: Change, { id }: Pick<LeaseRef, "id">, lease: Lease, ending: Ending): "aborted" {
+  const body = takeTask(change, { state: "leased", body: leasedBody(change, id, lease), lease });
+  endTask(change, body, "cancelled", 0, ending);
+  change.topic.figures.aborted += 1;
+  return "aborted";
+}
+
+export function release(change: Change, leases: readonly LeaseRef[], ending: Ending): ReleaseOutcome[] {
+  return leases.map((ref) => {
+    const lease = heldLease(change, ref);
+    if (lease === undefined) return "lease_lost";
+    return lease.cancelRequested ? abort(change, ref, lease, ending) : releaseOne(change, ref, lease);
+  });
+}
+
+function releaseOne(change: Change, { id }: Pick<LeaseRef, "id">, lease: Lease): "released" {
+  putReady(change, takeTask(change, { state: "leased", body: leasedBody(change, id, lease), lease }));
+  change.topic.figures.released += 1;
+  return "released";
+}
+
+export function progress(
+  change: Change,
+  notes: readonly (LeaseRef & { readonly progress?: Progress })[],
+): ("held" | "lease_lost")[] {
+  return notes.map((note) => {
+    const lease = heldLease(change, note);
+    if (lease === undefined) return "lease_lost";
+    if (note.progress !== undefined) keepProgress(change, note, note.progress, lease);
+    return "held";
+  });
+}
+
+function keepProgress(change: Change, { id }: LeaseRef, latest: Progress, lease: Lease): void {
+  const { tables, topic } = change;
+  const body = leasedBody(change, id, lease);
+  dropContent(tables, topic, body.progress);
+  const kept = keepContent(tables, topic, encodeProgress(latest), NOTE_INLINE_MAX);
+  tables.leased.put(leasedKey(topic.number, lease.session, id), encodeBody({ ...body, progress: kept }));
+  // A progress that stands apart is one more thing to remove when the task goes.
+  if (!Buffer.isBuffer(kept) && lease.plain) change.setLease(id, { ...lease, plain: false });
+}
+
+export interface ExpireOptions extends Ending {
+  readonly charge: "lost" | "none";
+  readonly undelivered: readonly LeaseToken[];
+  readonly lostLeasesMax: number;
+  readonly error: string;
+  readonly limit: number;
+}
+
+export function expire(
+  change: Change,
+  session: SessionId,
+  options: ExpireOptions,
+): { readonly expired: readonly Expired[]; readonly more: boolean } {
+  const { tables, topic } = change;
+  if (topic.number > 0) tables.hold.remove(nameKey(topic.number, session));
+  const { start, end } = leasedBounds(topic.number, session);
+  const { limit } = options;
+  const undelivered = new Set(options.undelivered);
+  const keys = tables.leased.keys(start, end, limit + 1);
+  const expired: Expired[] = [];
+  for (const key of keys.slice(0, limit)) {
+    const id = idAfter(key, start.length);
+    const lease = topic.leases.get(id);
+    if (lease !== undefined) expired.push(expireOne(change, { id, lease }, undelivered, options));
+  }
+  return { expired, more: keys.length > limit };
+}
+
+function expireOne(
+  change: Change,
+  { id, lease }: { readonly id: TaskId; readonly lease: Lease },
+  undelivered: ReadonlySet<LeaseToken>,
+  options: ExpireOptions,
+): Expired {
+  const body = leasedBody(change, id, lease);
+  const { failures, lostLeases } = body;
+  const { externalId } = headOf(change, body);
+  if (lease.cancelRequested) {
+    return { id, externalId, outcome: abort(change, { id }, lease, options), failures, lostLeases };
+  }
+  if (options.charge === "none" || undelivered.has(lease.token)) {
+    return { id, externalId, outcome: releaseOne(change, { id }, lease), failures, lostLeases };
+  }
+  const outcome = lose(change, takeTask(change, { state: "leased", body, lease }), options);
+  return { id, externalId, outcome, failures, lostLeases: lostLeases + 1 };
+}
+
+/** A charged lost lease: back to its place, or dead when it is one too many. */
+function lose(change: Change, body: Body, { now, lostLeasesMax, error }: ExpireOptions): "expired" | "buried" {
+  const { tables, topic } = change;
+  dropContent(tables, topic, body.error);
+  const lost = { ...body, lostLeases: body.lostLeases + 1, error: keepError(change, error) };
+  topic.figures.expired += 1;
+  if (lost.lostLeases < lostLeasesMax) {
+    putReady(change, lost);
+    return "expired";
+  }
+  putDead(change, { ...lost, mark: DEAD_REASONS.indexOf("lost_leases") }, now);
+  return "buried";
+}

@@ -1,0 +1,187 @@
+/**
+ * What is kept in memory of a topic: its figures, its settings and its leases.
+ * All of it is on disk too, and is read from there when the topic is first used.
+ * Waiting and ended tasks are never in memory; leased ones are as many as the
+ * workers have slots.
+ *
+ * The figures are written once per verb that changed them.
+ */
+import type { LeaseToken, SessionId, TaskId, TopicName } from "../../domain/ids.js";
+import { COUNTERS, type TopicSettings } from "../../domain/topic.js";
+import { decodeRecord } from "../record.js";
+import { type Body, decodeBody, leaseNames, scratch, scratchUpTo, tokenText } from "./body-codec.js";
+import type { Tables } from "./database.js";
+import { textKey, topicBounds } from "./keys.js";
+
+/** Written in this order: never change it, only add to its end. */
+const FIGURES = [
+  ...COUNTERS,
+  "scheduled",
+  "ready",
+  "leased",
+  "dead",
+  "completedKept",
+  "cancelledKept",
+  "bytes",
+  /** 1 when the topic was ever enqueued to or configured. */
+  "exists",
+  /** Numbers given out so far: to enqueued tasks, leases, blobs and chunks of ended ids. */
+  "places",
+  "tokens",
+  "blobs",
+  "chunks",
+] as const;
+
+export type Figures = Record<(typeof FIGURES)[number], number>;
+
+/** A lease in memory. */
+export interface Lease {
+  readonly session: SessionId;
+  readonly token: LeaseToken;
+  readonly tokenNumber: number;
+  readonly bytes: number;
+  /** The task goes without a trace but its id: no external id, no retention, no blobs. */
+  readonly plain: boolean;
+  readonly cancelRequested: boolean;
+}
+
+export interface TopicState {
+  readonly name: TopicName;
+  /** Names the topic in keys. 0: the topic is not on disk, and nothing is found under this number. */
+  readonly number: number;
+  figures: Figures;
+  settings: TopicSettings;
+  readonly leases: Map<TaskId, Lease>;
+}
+
+const NEXT_TOPIC = "next topic";
+const UNCONFIGURED: TopicSettings = { paused: false };
+
+export class Topics {
+  readonly #tables: Tables;
+  readonly #loaded = new Map<TopicName, TopicState>();
+
+  constructor(tables: Tables) {
+    this.#tables = tables;
+  }
+
+  /** The topic, or an empty one that must not be written to. */
+  find(name: TopicName): TopicState {
+    return this.#loaded.get(name) ?? this.#load(name) ?? blank(name, 0);
+  }
+
+  /** The topic, put on disk when there was none. It does not exist for callers until its figures say so. */
+  create(name: TopicName): TopicState {
+    const found = this.find(name);
+    if (found.number > 0) return found;
+    const { book } = this.#tables;
+    const number = book.get(textKey(NEXT_TOPIC))?.readUInt32BE() ?? 1;
+    scratch.writeUInt32BE(number + 1);
+    book.put(textKey(NEXT_TOPIC), scratchUpTo(4));
+    const topic = blank(name, number);
+    this.save(topic);
+    this.#loaded.set(name, topic);
+    return topic;
+  }
+
+  /** Whether the topic was ever enqueued to or configured. */
+  exists(name: TopicName): boolean {
+    const loaded = this.#loaded.get(name);
+    if (loaded !== undefined) return loaded.figures.exists === 1;
+    return this.#tables.topic.get(textKey(name))?.readDoubleBE(figureAt(FIGURES.indexOf("exists"))) === 1;
+  }
+
+  isLoaded(name: TopicName): boolean {
+    return this.#loaded.has(name);
+  }
+
+  save({ name, number, figures }: TopicState): void {
+    let at = scratch.writeUInt32BE(number);
+    for (const figure of FIGURES) at = scratch.writeDoubleBE(figures[figure], at);
+    this.#tables.topic.put(textKey(name), scratchUpTo(at));
+  }
+
+  /** Drops a topic from memory: what is there may not be what is on disk. */
+  forget(name: TopicName): void {
+    this.#loaded.delete(name);
+  }
+
+  forgetAll(): void {
+    this.#loaded.clear();
+  }
+
+  configure(name: TopicName, settings: TopicSettings): void {
+    const topic = this.create(name);
+    topic.settings = settings;
+    topic.figures.exists = 1;
+    this.save(topic);
+    this.#tables.settings.put(textKey(name), Buffer.from(JSON.stringify(settings)));
+  }
+
+  #load(name: TopicName): TopicState | undefined {
+    const row = this.#tables.topic.get(textKey(name));
+    if (row === undefined) return undefined;
+    const topic = blank(name, row.readUInt32BE());
+    FIGURES.forEach((figure, index) => {
+      const at = figureAt(index);
+      // A figure that a newer version added is not in a row that an older one wrote.
+      if (at < row.length) topic.figures[figure] = row.readDoubleBE(at);
+    });
+    const settings = this.#tables.settings.get(textKey(name));
+    if (settings !== undefined) topic.settings = JSON.parse(settings.toString());
+    this.#loadLeases(topic);
+    this.#loaded.set(name, topic);
+    return topic;
+  }
+
+  #loadLeases(topic: TopicState): void {
+    const { start, end } = topicBounds(topic.number);
+    for (const { key, value } of this.#tables.leased.rows(start, end, Number.POSITIVE_INFINITY)) {
+      const { session, id } = leaseNames(key);
+      const body = decodeBody(value);
+      const { token: tokenNumber, bytes, mark } = body;
+      const token = tokenText(tokenNumber);
+      topic.leases.set(id, { session, token, tokenNumber, bytes, plain: isPlain(body), cancelRequested: mark === 1 });
+    }
+  }
+}
+
+/** Where a figure stands in the topic's row, after the topic's number. */
+function figureAt(index: number): number {
+  return 4 + 8 * index;
+}
+
+function isPlain({ record, error }: Body): boolean {
+  if (!Buffer.isBuffer(record) || !(error === undefined || Buffer.isBuffer(error))) return false;
+  const { head } = decodeRecord(record);
+  return head.externalId === "" && head.retentionMs === 0;
+}
+
+function blank(name: TopicName, number: number): TopicState {
+  const figures: Figures = {
+    enqueued: 0,
+    started: 0,
+    retried: 0,
+    failed: 0,
+    completed: 0,
+    released: 0,
+    expired: 0,
+    cancelled: 0,
+    aborted: 0,
+    requeued: 0,
+    deleted: 0,
+    scheduled: 0,
+    ready: 0,
+    leased: 0,
+    dead: 0,
+    completedKept: 0,
+    cancelledKept: 0,
+    bytes: 0,
+    exists: 0,
+    places: 0,
+    tokens: 0,
+    blobs: 0,
+    chunks: 0,
+  };
+  return { name, number, figures, settings: UNCONFIGURED, leases: new Map() };
+}

@@ -1,0 +1,65 @@
+/**
+ * What must be true of a Redis before tasks are trusted to it: that it takes
+ * writes, that it throws nothing away, and that the namespace is laid out as
+ * this version expects.
+ */
+import { TaskqueueError } from "../../domain/errors.js";
+import type { Log } from "../../lib/log.js";
+import { list, text } from "./codec.js";
+import type { Connection } from "./connection.js";
+import type { Keys } from "./keys.js";
+import { pulse } from "./scripts/pulse.js";
+
+/** Rises with every change of keys or values that an older broker would not understand. */
+const LAYOUT_VERSION = "1";
+
+export async function checkServer(
+  connection: Connection,
+  keys: Keys,
+  { allowEviction, log }: { readonly allowEviction: boolean; readonly log: Log },
+): Promise<void> {
+  await connection.run(pulse, undefined);
+  const config = await serverConfig(connection);
+  const bounded = Number(config.get("maxmemory") ?? 0) > 0;
+  const policy = config.get("maxmemory-policy") ?? "noeviction";
+  if (bounded && policy !== "noeviction") {
+    const message = `Redis throws data away when it is full (maxmemory-policy is ${policy}): set it to noeviction`;
+    if (!allowEviction) throw new TaskqueueError("STORE_UNAVAILABLE", message);
+    log.warn({ policy }, `${message}.`);
+  }
+  if (config.get("appendonly") === "no") {
+    log.warn({}, "Redis keeps no append-only file (appendonly is no): a crash of Redis loses tasks.");
+  }
+  await checkLayout(connection, keys);
+}
+
+async function serverConfig(connection: Connection): Promise<ReadonlyMap<string, string>> {
+  const config = new Map<string, string>();
+  // One by one: Redis 6.2 takes a single pattern.
+  for (const name of ["maxmemory", "maxmemory-policy", "appendonly"]) {
+    const reply = await connection.command("config", ["GET", name]).catch(forbidden);
+    const [key, value] = list(reply).map(text);
+    if (key !== undefined && value !== undefined) config.set(key, value);
+  }
+  return config;
+}
+
+/** Hosted services often forbid CONFIG; what it would have said is then for their operator to know. */
+function forbidden(error: unknown): never[] {
+  const refusal = error instanceof TaskqueueError ? error.cause : error;
+  if (refusal instanceof Error && /NOPERM|unknown command|unknown subcommand|not allowed/i.test(refusal.message)) return [];
+  throw error;
+}
+
+async function checkLayout(connection: Connection, keys: Keys): Promise<void> {
+  const version = await connection.command("get", [keys.layout]);
+  if (version === null) {
+    await connection.command("set", [keys.layout, LAYOUT_VERSION, "NX"]);
+  } else if (text(version) !== LAYOUT_VERSION) {
+    const found = JSON.stringify(text(version));
+    throw new TaskqueueError(
+      "STORE_UNAVAILABLE",
+      `The namespace has the layout ${found}, and this version knows ${LAYOUT_VERSION}: see "Upgrade" in docs/operations.md`,
+    );
+  }
+}

@@ -1,0 +1,176 @@
+/**
+ * The connections to Redis: one for commands, one that wake-ups come by, and as
+ * many as wait for events at the same time, which is none or one.
+ *
+ * ioredis must not repeat a command by itself, which by default it does when a
+ * reply is lost: what was executed and what was not is for the caller to find
+ * out, and every verb is safe to repeat. A command that cannot be sent at once
+ * fails at once. All connections heal by themselves when the store comes back.
+ */
+import { Cluster, Command } from "ioredis";
+import type { Log } from "../../lib/log.js";
+import { type Client, createClient, type Target, type Timeouts } from "./client.js";
+import { list, reply, text } from "./codec.js";
+import type { Keys } from "./keys.js";
+import type { Argument, Reply, Script } from "./script.js";
+import { storeError } from "./store-error.js";
+
+/** Nobody waits longer than this in Redis: a read for events is bounded well below. */
+const BLOCKING_MS_MAX = 60_000;
+
+export class Connection {
+  readonly #target: Target;
+  readonly #keys: Keys;
+  readonly #commandTimeoutMs: number;
+  readonly #log: Log;
+  readonly #commands: Client;
+  readonly #wakes: Client;
+  readonly #waiters = new Set<Client>();
+  /** Those of them on which nobody waits just now. */
+  readonly #idleWaiters: Client[] = [];
+  /** What each connection last complained of: `connect` itself only says that it failed. */
+  readonly #complaints = new WeakMap<Client, Error>();
+  /** Commands that wait for their reply. */
+  #underWay = 0;
+  #closed = false;
+
+  constructor(target: Target, keys: Keys, options: { readonly commandTimeoutMs: number; readonly log: Log }) {
+    this.#target = target;
+    this.#keys = keys;
+    this.#commandTimeoutMs = options.commandTimeoutMs;
+    this.#log = options.log;
+    // A socket that stays silent for so long is dead, whatever TCP says.
+    const timeouts = { commandTimeout: options.commandTimeoutMs, socketTimeout: 2 * options.commandTimeoutMs };
+    this.#commands = this.#client(timeouts);
+    this.#wakes = this.#client(timeouts);
+  }
+
+  /** Connects. `onMessage` gets what is published on the channel; `onResync` is called when messages may have been lost. */
+  async open(channel: string, onMessage: (message: string) => void, onResync: () => void): Promise<void> {
+    await this.#connect(this.#commands);
+    await this.#connect(this.#wakes);
+    this.#wakes.on("message", (_, message: string) => onMessage(message));
+    await this.#subscribe(channel);
+    this.#commands.on("close", () => {
+      if (!this.#closed) this.#log.warn({}, "The connection to Redis is lost.");
+    });
+    this.#commands.on("ready", () => this.#log.info({}, "The connection to Redis is back."));
+    const again = () => {
+      this.#subscribe(channel).then(onResync, () => {
+        // Lost again; the next "ready" brings us here again.
+      });
+    };
+    this.#wakes.on("ready", again);
+    // A cluster's client moves its subscription to another node by itself.
+    if (this.#wakes instanceof Cluster) this.#wakes.on("-node", onResync).on("+node", onResync);
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    for (const waiter of this.#waiters) waiter.disconnect();
+    this.#wakes.disconnect();
+    // A verb of several steps sends the next one when it has the reply to the one before.
+    while (this.#underWay > 0) {
+      await this.#commands.ping().catch(() => undefined);
+      await new Promise(setImmediate);
+    }
+    this.#commands.disconnect();
+  }
+
+  /** Runs a script, which Redis is given in full when it does not know it: at first, after a restart or a failover. */
+  async run<Call, Answer>(script: Script<Call, Answer>, call: Call): Promise<Answer> {
+    const keys = script.keys(this.#keys, call);
+    const [word, ...rest] = await this.#evaluate(script, [keys.length, ...keys, ...script.args(call, this.#keys)]);
+    return script.reply(text(word), rest, call);
+  }
+
+  async #evaluate(
+    { source, sha }: { readonly source: string; readonly sha: string },
+    args: readonly Argument[],
+  ): Promise<readonly Reply[]> {
+    try {
+      return list(await this.#send("evalsha", [sha, ...args]));
+    } catch (error) {
+      if (!(error instanceof Error && error.message.startsWith("NOSCRIPT"))) throw storeError(error);
+    }
+    return list(await this.command("eval", [source, ...args]));
+  }
+
+  /** One command; its reply as bytes. */
+  async command(name: string, args: readonly Argument[]): Promise<Reply> {
+    try {
+      return await this.#send(name, args);
+    } catch (error) {
+      throw storeError(error);
+    }
+  }
+
+  async #send(name: string, args: readonly Argument[]): Promise<Reply> {
+    this.#underWay += 1;
+    try {
+      return await send(this.#commands, name, args);
+    } finally {
+      this.#underWay -= 1;
+    }
+  }
+
+  /** A command that waits in Redis. Its reply does not matter: it tells that there is something to read. */
+  async wait(name: string, args: readonly Argument[]): Promise<void> {
+    const waiter = this.#idleWaiters.pop() ?? this.#newWaiter();
+    try {
+      if (waiter.status === "wait") await this.#connect(waiter);
+      await send(waiter, name, args);
+      this.#idleWaiters.push(waiter);
+    } catch (error) {
+      this.#waiters.delete(waiter);
+      waiter.disconnect();
+      if (!this.#closed) throw storeError(error);
+    }
+  }
+
+  #newWaiter(): Client {
+    const waiter = this.#client({ blockingTimeout: BLOCKING_MS_MAX, blockingTimeoutGrace: this.#commandTimeoutMs });
+    this.#waiters.add(waiter);
+    return waiter;
+  }
+
+  /** Makes Redis answer on the connection that wake-ups come by; when it does not, the connection is replaced. */
+  probe(): void {
+    // What an error leads to is in `open`.
+    if (this.#wakes.status === "ready") this.#wakes.ping().catch(() => undefined);
+  }
+
+  async #subscribe(channel: string): Promise<void> {
+    try {
+      await this.#wakes.subscribe(channel);
+    } catch (error) {
+      throw storeError(error);
+    }
+  }
+
+  async #connect(client: Client): Promise<void> {
+    try {
+      await client.connect();
+    } catch (error) {
+      client.disconnect();
+      throw storeError(this.#complaints.get(client) ?? error);
+    }
+  }
+
+  #client(timeouts: Omit<Timeouts, "connectTimeout">): Client {
+    const client = createClient(this.#target, { ...timeouts, connectTimeout: 2 * this.#commandTimeoutMs });
+    client.on("error", (error: Error) => {
+      this.#complaints.set(client, error);
+      if (!this.#closed) this.#log.debug({ err: error }, "A connection to Redis has an error.");
+    });
+    return client;
+  }
+}
+
+/** Sends a command as it is. `call` would do the same, and copy the arguments once more. */
+async function send(client: Client, name: string, args: readonly Argument[]): Promise<Reply> {
+  const command = new Command(name, [...args], { replyEncoding: null });
+  client.sendCommand(command);
+  return reply(await command.promise);
+}

@@ -1,0 +1,100 @@
+/**
+ * The only place where Redis keys are spelled. docs/redis.md has a row for each.
+ *
+ * All keys of a topic carry the hash tag `{namespace:topic}`, those of the whole
+ * namespace `{namespace}`, so that every script stays within one slot of a
+ * Redis Cluster. A namespace has no colon; were it otherwise, a topic of one
+ * namespace could be mistaken for a topic of another.
+ */
+import { invalid } from "../../domain/errors.js";
+import type { TopicName } from "../../domain/ids.js";
+
+const NAMESPACE = /^[A-Za-z0-9_.-]{1,64}$/;
+
+/** A topic's keys, in the order in which scripts/fragments/topic.lua names them. */
+export const TOPIC_KEYS = [
+  "tasks", // hash id -> place and record
+  "ready", // zset 0 place and id: the input queue
+  "scheduled", // zset due moment, place and id
+  "dead", // zset moment of death, place and id
+  "completed", // zset moment of completion, place and id: those that are kept
+  "cancelled", // zset moment of cancellation, place and id: those that are kept
+  "retention", // zset moment the retention ends, place and id
+  "holders", // hash session -> moment it was opened, or "-" once it is over
+  "meta", // hash id -> failures, lost leases, error
+  "cancels", // hash id -> "1": leased tasks that are to be cancelled
+  "progress", // hash id -> fraction and message
+  "results", // hash id -> result of a completed task that is kept
+  "xids", // zset 0 external id, newline, id
+  "stats", // hash counter -> number
+  "settings", // hash paused, settings
+  "windows", // zset moment a window of ended ids is over, its number
+  "leases:", // prefix; hash per session: id -> lease
+  "ended:", // prefix; hash per window: id -> token
+] as const;
+
+/** Topics whose keys are kept spelled out. */
+const CACHED_TOPICS_MAX = 10_000;
+
+export class Keys {
+  /** The layout's version: what opens a namespace checks it. */
+  readonly layout: string;
+  /** Names of the topics. */
+  readonly topics: string;
+  readonly sessions: string;
+  readonly sessionStates: string;
+  readonly sessionExpiry: string;
+  readonly sessionIds: string;
+  readonly events: string;
+  readonly eventSeq: string;
+  readonly watch: string;
+  /** Never exists: the pulse deletes it. */
+  readonly pulse: string;
+  /** The channel of wake-ups. */
+  readonly wake: string;
+  readonly #namespace: string;
+  readonly #topics = new Map<TopicName, readonly string[]>();
+
+  constructor(namespace: string) {
+    if (!NAMESPACE.test(namespace)) {
+      throw invalid("namespace", namespace, "must be 1 to 64 letters, digits and _ . -");
+    }
+    this.#namespace = namespace;
+    const tag = `{${namespace}}`;
+    this.layout = `${tag}:layout`;
+    this.topics = `${tag}:topics`;
+    this.sessions = `${tag}:sessions`;
+    this.sessionStates = `${tag}:session-states`;
+    this.sessionExpiry = `${tag}:session-expiry`;
+    this.sessionIds = `${tag}:session-ids`;
+    this.events = `${tag}:events`;
+    this.eventSeq = `${tag}:event-seq`;
+    this.watch = `${tag}:watch`;
+    this.pulse = `${tag}:pulse`;
+    this.wake = `${namespace}:wake`;
+  }
+
+  /** All keys of a topic, as its scripts take them. */
+  topic(topic: TopicName): readonly string[] {
+    const cached = this.#topics.get(topic);
+    if (cached !== undefined) return cached;
+    if (this.#topics.size >= CACHED_TOPICS_MAX) this.#topics.clear();
+    const keys = TOPIC_KEYS.map((name) => this.#topicKey(topic, name));
+    this.#topics.set(topic, keys);
+    return keys;
+  }
+
+  /** The sessions that serve a topic. */
+  holders(topic: TopicName): string {
+    return this.#topicKey(topic, "holders");
+  }
+
+  /** What a session leased in a topic. */
+  leases(topic: TopicName, session: string): string {
+    return `${this.#topicKey(topic, "leases:")}${session}`;
+  }
+
+  #topicKey(topic: TopicName, name: (typeof TOPIC_KEYS)[number]): string {
+    return `{${this.#namespace}:${topic}}:${name}`;
+  }
+}

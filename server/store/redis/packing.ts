@@ -1,0 +1,195 @@
+/**
+ * Requests as bytes: lists of small things packed into one argument, which
+ * scripts take apart with `struct.unpack`. Measured, that costs half of what an
+ * argument for each of them costs the broker, and no more in Redis.
+ *
+ * Numbers are big-endian. Task ids, session ids and tokens are ASCII.
+ */
+import assert from "node:assert";
+import type { SessionId } from "../../domain/ids.js";
+import { LIMITS } from "../../domain/limits.js";
+import { encodeHead } from "../record.js";
+import type { Demand, Failure, LeaseRef, NewTask } from "../store.js";
+import type { Argument } from "./script.js";
+
+/** Priorities are stored so that they sort as bytes. */
+const PRIORITY_BIAS = 2 ** 31;
+const TOKEN_BYTES = 6;
+
+/** A byte of length, then the id; 4 bytes of length, then the record. Tells the records' sizes, too. */
+export function packTasks(tasks: readonly NewTask[]): { readonly packed: Buffer; readonly sizes: readonly number[] } {
+  const lines: string[] = [];
+  const sizes: number[] = [];
+  let size = 0;
+  for (const { id, head, spec } of tasks) {
+    const line = encodeHead(head);
+    const bytes = Buffer.byteLength(line) + spec.length;
+    lines.push(line);
+    sizes.push(bytes);
+    size += 5 + id.length + bytes;
+  }
+  const packed = Buffer.allocUnsafe(size);
+  let end = 0;
+  for (const [i, { id, spec }] of tasks.entries()) {
+    packed[end] = id.length;
+    end += 1 + packed.write(id, end + 1, "latin1");
+    end = packed.writeUInt32BE(at(sizes, i), end);
+    end += packed.write(at(lines, i), end);
+    packed.set(spec, end);
+    end += spec.length;
+  }
+  return { packed, sizes };
+}
+
+/**
+ * What is not plain about tasks: 2 bytes of index from 1, 4 of priority, 6 of
+ * due moment or 0, 2 of length and the external id. Plain tasks do not appear.
+ */
+export function packExtras(tasks: readonly NewTask[], now: number): { readonly count: number; readonly packed: Buffer } {
+  const parts: Buffer[] = [];
+  for (const [i, { head, dueAtMs }] of tasks.entries()) {
+    const dueMs = dueAtMs > now ? dueAtMs : 0;
+    if (head.priority === 0 && head.externalId === "" && dueMs === 0) continue;
+    const externalId = Buffer.from(head.externalId);
+    const extra = Buffer.allocUnsafe(14 + externalId.length);
+    extra.writeUInt16BE(i + 1, 0);
+    extra.writeUInt32BE(head.priority + PRIORITY_BIAS, 2);
+    extra.writeUIntBE(dueMs, 6, 6);
+    extra.writeUInt16BE(externalId.length, 12);
+    extra.set(externalId, 14);
+    parts.push(extra);
+  }
+  return { count: parts.length, packed: Buffer.concat(parts) };
+}
+
+/** Leases by session, as scripts take them, and where each one of the call went. */
+export interface PackedRefs<Ref extends LeaseRef> {
+  readonly args: readonly Argument[];
+  /** The refs in the order in which they were packed; a lease that comes twice is packed once. */
+  readonly packed: readonly Ref[];
+  /**
+   * Puts what was said of the packed refs into the order of the call. `again`
+   * tells the outcome for a lease that came before in the call.
+   */
+  unpack<Outcome>(outcomes: readonly Outcome[], again?: (outcome: Outcome) => Outcome): Outcome[];
+}
+
+/** How many sessions; per session its id, a count, and a byte of length, id and token (6 bytes) for each lease. */
+export function packRefs<Ref extends LeaseRef>(refs: readonly Ref[]): PackedRefs<Ref> {
+  const [first] = refs;
+  const ids = new Set<string>();
+  let sessions = 1;
+  for (const ref of refs) {
+    ids.add(ref.id);
+    if (ref.session !== first?.session) sessions += 1;
+  }
+  // What is usual: one session's leases, each of them once.
+  if (first !== undefined && sessions === 1 && ids.size === refs.length) {
+    const args = [1, first.session, refs.length, packGroup(refs)];
+    return { args, packed: refs, unpack: (outcomes) => [...outcomes] };
+  }
+  return packMixed(refs);
+}
+
+function packMixed<Ref extends LeaseRef>(refs: readonly Ref[]): PackedRefs<Ref> {
+  const groups = new Map<SessionId, Ref[]>();
+  /** By id and token, the place of the first one among those packed. */
+  const ranks = new Map<string, number>();
+  for (const ref of refs) {
+    const key = ref.id + ref.token;
+    if (ranks.has(key)) continue;
+    ranks.set(key, 0);
+    const group = groups.get(ref.session);
+    if (group === undefined) groups.set(ref.session, [ref]);
+    else group.push(ref);
+  }
+  const args: Argument[] = [groups.size];
+  for (const [session, group] of groups) args.push(session, group.length, packGroup(group));
+  const packed = [...groups.values()].flat();
+  for (const [rank, { id, token }] of packed.entries()) ranks.set(id + token, rank);
+  return {
+    args,
+    packed,
+    unpack: (outcomes, again = (outcome) => outcome) =>
+      refs.map((ref) => {
+        const rank = ranks.get(ref.id + ref.token) ?? -1;
+        const outcome = at(outcomes, rank);
+        return packed[rank] === ref ? outcome : again(outcome);
+      }),
+  };
+}
+
+function packGroup(refs: readonly LeaseRef[]): Buffer {
+  let size = 0;
+  for (const { id } of refs) size += 1 + id.length + TOKEN_BYTES;
+  const buffer = Buffer.allocUnsafe(size);
+  let end = 0;
+  for (const { id, token } of refs) {
+    buffer[end] = id.length;
+    end += 1 + buffer.write(id, end + 1, "latin1");
+    // Eleven digits: the number they write, in six bytes.
+    end += buffer.write(`0${token}`, end, "hex");
+  }
+  return buffer;
+}
+
+function at<Item>(items: readonly Item[], i: number): Item {
+  const item = items[i];
+  assert(item !== undefined);
+  return item;
+}
+
+/** Session, epoch, limit and bytes of each demand, together not more than a call may hand out. */
+export function demandArgs(demands: readonly Demand[] = []): Argument[] {
+  const args: Argument[] = [];
+  let left: number = LIMITS.batchMax;
+  for (const { session, limit, bytesMax } of demands) {
+    args.push(session.id, session.epoch, Math.min(limit, left), bytesMax);
+    left = Math.max(0, left - limit);
+  }
+  return args;
+}
+
+/** Of completions that carry a result: 2 bytes of index from 1, 4 of length and the result. */
+export function packResults(completions: readonly { readonly result?: Uint8Array }[]): Buffer {
+  const parts: Uint8Array[] = [];
+  for (const [i, { result }] of completions.entries()) {
+    if (result === undefined) continue;
+    const prefix = Buffer.allocUnsafe(6);
+    prefix.writeUInt16BE(i + 1, 0);
+    prefix.writeUInt32BE(result.length, 2);
+    parts.push(prefix, result);
+  }
+  return Buffer.concat(parts);
+}
+
+/** 6 bytes of due moment, 0 for at once; a byte of length and the reason of death; 4 of length and the error. */
+export function packFailures(failures: readonly Failure[], now: number): Buffer {
+  return Buffer.concat(
+    failures.map(({ error, next }) => {
+      const reason = next.kind === "bury" ? next.reason : "";
+      const dueMs = next.kind === "retry" && next.dueAtMs > now ? next.dueAtMs : 0;
+      const errorBytes = Buffer.byteLength(error);
+      const packed = Buffer.allocUnsafe(11 + reason.length + errorBytes);
+      packed.writeUIntBE(dueMs, 0, 6);
+      packed[6] = reason.length;
+      packed.write(reason, 7, "latin1");
+      packed.writeUInt32BE(errorBytes, 7 + reason.length);
+      packed.write(error, 11 + reason.length);
+      return packed;
+    }),
+  );
+}
+
+/** 4 bytes of length and the text, of each. */
+export function packTexts(texts: readonly string[]): Buffer {
+  return Buffer.concat(
+    texts.map((text) => {
+      const bytes = Buffer.byteLength(text);
+      const packed = Buffer.allocUnsafe(4 + bytes);
+      packed.writeUInt32BE(bytes, 0);
+      packed.write(text, 4);
+      return packed;
+    }),
+  );
+}

@@ -1,0 +1,98 @@
+/**
+ * Lua scripts as typed functions. A script is a pair of files: `verb.lua`, whose
+ * header states KEYS, ARGV and replies, and `verb.ts` beside it, which says how
+ * a call becomes ARGV and a reply becomes an answer. A test compares the two.
+ *
+ * A line `-- use: name` in a script stands for scripts/fragments/name.lua, which
+ * comes once however often it is named.
+ */
+import assert from "node:assert";
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
+import type { TopicName } from "../../domain/ids.js";
+import type { Keys } from "./keys.js";
+
+export type Argument = string | number | Buffer;
+/** What Redis answers, strings as bytes. */
+export type Reply = null | number | Buffer | readonly Reply[];
+
+/** How each argument comes from a call, in the order of ARGV; a list stands for as many as it holds, and comes last. */
+export type Arguments<Call> = Record<string, (call: Call) => Argument | readonly Argument[]>;
+
+export interface Script<Call, Answer> {
+  readonly name: string;
+  readonly source: string;
+  readonly sha: string;
+  readonly argv: Arguments<Call>;
+  keys(keys: Keys, call: Call): readonly string[];
+  args(call: Call, keys: Keys): Argument[];
+  reply(word: string, rest: readonly Reply[], call: Call): Answer;
+}
+
+interface Definition<Call, Answer> {
+  readonly name: string;
+  readonly keys: (keys: Keys, call: Call) => readonly string[];
+  readonly argv: Arguments<Call>;
+  readonly reply: (word: string, rest: readonly Reply[], call: Call) => Answer;
+}
+
+export function defineScript<Call, Answer>(definition: Definition<Call, Answer>): Script<Call, Answer> {
+  const source = load(definition.name);
+  const sha = createHash("sha1").update(source).digest("hex");
+  return { ...definition, source, sha, args: (call) => collect(definition.argv, call, []) };
+}
+
+/** What every script of a topic is told. */
+export interface TopicCall {
+  readonly topic: TopicName;
+  /** Unset for verbs that do not depend on time. */
+  readonly now?: number;
+}
+
+/** A script over the keys of one topic. */
+export function defineTopicScript<Call extends TopicCall, Answer>(
+  definition: Omit<Definition<Call, Answer>, "keys">,
+): Script<Call, Answer> {
+  const { name, reply } = definition;
+  const script = defineScript<Call, Answer>({
+    name,
+    keys: (keys, call) => keys.topic(call.topic),
+    argv: { now_ms: (call) => call.now ?? 0, channel: () => "", topic: (call) => call.topic, ...definition.argv },
+    reply,
+  });
+  return {
+    ...script,
+    args: (call, keys) => collect(definition.argv, call, [call.now ?? 0, keys.wake, call.topic]),
+  };
+}
+
+/** A reply that the wrapper does not know is a bug, in one of the two files or in a version that they disagree on. */
+export function unexpected(script: string, word: string): never {
+  assert.fail(`${script}.lua replied ${JSON.stringify(word)}, which its wrapper does not know`);
+}
+
+function collect<Call>(argv: Arguments<Call>, call: Call, args: Argument[]): Argument[] {
+  for (const name in argv) {
+    const value = argv[name]?.(call) ?? "";
+    if (typeof value === "object" && !Buffer.isBuffer(value)) {
+      for (const item of value) args.push(item);
+    } else {
+      args.push(value);
+    }
+  }
+  return args;
+}
+
+const FOLDER = new URL("./scripts/", import.meta.url);
+
+function load(name: string): string {
+  return inline(readFileSync(new URL(`${name}.lua`, FOLDER), "utf8"), new Set());
+}
+
+function inline(text: string, seen: Set<string>): string {
+  return text.replace(/^-- use: (\S+)$/gm, (_, fragment: string) => {
+    if (seen.has(fragment)) return "";
+    seen.add(fragment);
+    return inline(readFileSync(new URL(`fragments/${fragment}.lua`, FOLDER), "utf8"), seen);
+  });
+}

@@ -1,0 +1,68 @@
+-- complete: leased -> completed, for each lease that is still held; then serves demands.
+--
+-- KEYS  the topic's
+-- ARGV  1 now_ms  2 channel  3 topic  4 ended_window_ms  5 results_count  6 results
+--       7 first_demand  8.. leases: sessions, then per session: id, count, ids and tokens packed
+--       first_demand.. demands: session, epoch, limit, bytes_max
+--       results, packed: index among the leases, bytes
+-- Reply {"completed", outcomes, lease...}
+--       outcomes is a letter per lease: c completed, l lost
+-- use: topic
+-- use: ended
+-- use: holding
+-- use: ending
+-- use: lease
+
+local window_ms, first_demand = tonumber(ARGV[4]), tonumber(ARGV[7])
+local ids, tokens, leases, sessions = holding(8)
+local outcomes, lost = {}, {}
+local gone, bytes, others, id_tokens = {}, 0, {}, {}
+for i = 1, #ids do
+  local lease = leases[i]
+  if lease then
+    outcomes[i] = "c"
+    id_tokens[#id_tokens + 1] = ids[i]
+    id_tokens[#id_tokens + 1] = tokens[i]
+    if #lease == LEASE then
+      gone[#gone + 1] = ids[i]
+      bytes = bytes + bytes_of(lease)
+    else
+      local task = lease_of(lease)
+      task.id, task.index = ids[i], i
+      others[#others + 1] = task
+    end
+  else
+    lost[#lost + 1] = ids[i]
+  end
+end
+
+let_go(ids, leases, sessions)
+forget(gone, bytes, {})
+finish(COMPLETED, others)
+if #others > 0 and ARGV[5] ~= "0" then
+  local results, by_index, kept = { struct.unpack(string.rep(">I2I4c0", tonumber(ARGV[5])), ARGV[6]) }, {}, {}
+  for i = 1, #results - 1, 2 do by_index[results[i]] = results[i + 1] end
+  for _, task in ipairs(others) do
+    if task.kept and by_index[task.index] then
+      kept[#kept + 1] = task.id
+      kept[#kept + 1] = by_index[task.index]
+    end
+  end
+  if #kept > 0 then call("HSET", RESULTS, unpack(kept)) end
+end
+count("completed", #gone + #others)
+
+-- A report that comes again is answered as the first time.
+if #lost > 0 then
+  local ended, k = recent(window_ms, lost) or {}, 0
+  for i = 1, #ids do
+    if not leases[i] then
+      k = k + 1
+      outcomes[i] = ended[k] == tokens[i] and "c" or "l"
+    end
+  end
+end
+remember(window_ms, id_tokens)
+
+local demands, lost_sessions, wanted = open_demands(first_demand)
+return reply_with({ "completed", table.concat(outcomes) }, serve(demands, wanted), lost_sessions)

@@ -1,0 +1,36 @@
+/** Wrapper of complete.lua. */
+import type { CompleteOutcome, Completion, Demand, LeaseAnswer } from "../../store.js";
+import { decodeLeaseAnswer, outcomes } from "../codec.js";
+import { demandArgs, type PackedRefs, packResults } from "../packing.js";
+import { defineTopicScript, type TopicCall, unexpected } from "../script.js";
+
+export interface CompleteCall extends TopicCall {
+  readonly now: number;
+  readonly refs: PackedRefs<Completion>;
+  readonly endedWindowMs: number;
+  readonly demands?: readonly Demand[];
+}
+
+/** Where the leases begin in ARGV, as the header says. */
+const FIRST_LEASE = 8;
+
+export const complete = defineTopicScript<
+  CompleteCall,
+  { readonly outcomes: readonly CompleteOutcome[] } & LeaseAnswer
+>({
+  name: "complete",
+  argv: {
+    ended_window_ms: (call) => call.endedWindowMs,
+    results_count: (call) => call.refs.packed.filter(({ result }) => result !== undefined).length,
+    results: (call) => packResults(call.refs.packed),
+    first_demand: (call) => FIRST_LEASE + call.refs.args.length,
+    leases: (call) => call.refs.args,
+    demands: (call) => demandArgs(call.demands),
+  },
+  reply: (word, [letters, ...lease], call) => {
+    if (word !== "completed") return unexpected("complete", word);
+    const packed = outcomes<CompleteOutcome>(letters, { c: "completed", l: "lease_lost" });
+    const again = (outcome: CompleteOutcome) => (call.endedWindowMs > 0 ? outcome : "lease_lost");
+    return { outcomes: call.refs.unpack(packed, again), ...decodeLeaseAnswer(lease, call) };
+  },
+});

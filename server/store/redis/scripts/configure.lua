@@ -1,0 +1,13 @@
+-- configure: replaces a topic's settings.
+--
+-- KEYS  the topic's
+-- ARGV  1 now_ms  2 channel  3 topic  4 paused  5 settings
+--       paused is 1 or 0; settings is JSON
+-- Reply {"configured"}
+-- use: topic
+-- use: wake
+
+call("HSET", SETTINGS, "paused", ARGV[4], "settings", ARGV[5])
+call("PUBLISH", channel, "settings " .. topic)
+if ARGV[4] == "0" and call("EXISTS", READY) == 1 then wake_ready() end
+return { "configured" }

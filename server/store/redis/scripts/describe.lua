@@ -1,0 +1,19 @@
+-- describe: a topic's counters and sizes, all of one moment, and its settings.
+--
+-- KEYS  the topic's
+-- ARGV  1 now_ms  2 channel  3 topic
+-- Reply {"topic", counters, sizes, line, next due moment, settings}
+--       counters as HGETALL gives them; sizes of tasks, scheduled, ready, dead, completed, cancelled;
+--       line is the first one of the record at the head of the input queue
+-- use: topic
+-- use: record
+
+local sizes = { call("HLEN", TASKS) }
+for i, queue in ipairs({ SCHEDULED, READY, DEAD, COMPLETED, CANCELLED }) do sizes[i + 1] = call("ZCARD", queue) end
+local head, line = call("ZRANGE", READY, 0, 0)[1], ""
+if head then
+  local value = call("HGET", TASKS, string.sub(head, PLACE + 1))
+  line = value and string.match(value, "^[^\n]*\n", PLACE + 1) or ""
+end
+local next_due = call("ZRANGE", SCHEDULED, 0, 0, "WITHSCORES")[2] or ""
+return { "topic", call("HGETALL", STATS), sizes, line, next_due, call("HGET", SETTINGS, "settings") or "" }

@@ -1,0 +1,87 @@
+-- enqueue: -> ready or scheduled, for each task that is new; then serves demands.
+--
+-- KEYS  the topic's
+-- ARGV  1 now_ms  2 channel  3 topic  4 ended_window_ms  5 tasks_max  6 bytes_max
+--       7 count  8 tasks  9 extras_count  10 extras  11.. demands: session, epoch, limit, bytes_max
+--       tasks, packed: id, record. extras, packed: index, priority, due_ms (0: ready), external_id,
+--       for those tasks that are not plain. No id comes twice.
+-- Reply {"enqueued", created, fresh, lease...} | {"full", tasks, bytes}
+--       created is a digit per task, or "" when all are new; fresh tells that the
+--       tasks handed out are the first of this call, whose records are not repeated
+-- use: topic
+-- use: ended
+-- use: wake
+-- use: lease
+
+local window_ms, tasks_max, bytes_max, n = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
+local packed = { struct.unpack(string.rep("Bc0>I4c0", n), ARGV[8]) }
+local priorities, dues, external_ids = {}, {}, {}
+local extras = { struct.unpack(string.rep(">I2I4I6I2c0", tonumber(ARGV[9])), ARGV[10]) }
+for i = 1, #extras - 1, 4 do
+  local task = extras[i]
+  priorities[task] = extras[i + 1]
+  if extras[i + 2] > 0 then dues[task] = extras[i + 2] end
+  if extras[i + 3] ~= "" then external_ids[task] = extras[i + 3] end
+end
+
+local ids = {}
+for i = 1, n do ids[i] = packed[2 * i - 1] end
+local known = call("HMGET", TASKS, unpack(ids))
+local ended = recent(window_ms, ids) or {}
+local new, created, bytes = {}, {}, 0
+for i = 1, n do
+  if known[i] or ended[i] then
+    created[i] = "0"
+  else
+    created[i] = "1"
+    new[#new + 1] = i
+    bytes = bytes + #packed[2 * i]
+  end
+end
+created = #new < n and table.concat(created) or ""
+
+if #new > 0 and (tasks_max > 0 or bytes_max > 0) then
+  local held, held_bytes = call("HLEN", TASKS), tonumber(call("HGET", STATS, "bytes") or 0)
+  if (tasks_max > 0 and held + #new > tasks_max) or (bytes_max > 0 and held_bytes + bytes > bytes_max) then
+    return { "full", held, held_bytes }
+  end
+end
+
+local demands, lost, wanted = open_demands(11)
+local fresh, in_order, due = { members = {}, values = {} }, #extras <= 1, {}
+if #new > 0 then
+  local sequence = call("HINCRBY", STATS, "enqueued", #new) - #new
+  call("HINCRBY", STATS, "bytes", bytes)
+  local records, xids = {}, {}
+  for k, i in ipairs(new) do
+    local id, priority = ids[i], priorities[i]
+    local place = struct.pack(">I4I6", priority or 2147483648, sequence + k)
+    local value = place .. packed[2 * i]
+    records[2 * k - 1] = id
+    records[2 * k] = value
+    if dues[i] then
+      due[#due + 1] = dues[i]
+      due[#due + 1] = place .. id
+    else
+      fresh.members[#fresh.members + 1] = place .. id
+      fresh.values[#fresh.values + 1] = value
+    end
+    if external_ids[i] then
+      xids[#xids + 1] = "0"
+      xids[#xids + 1] = external_ids[i] .. "\n" .. id
+    end
+  end
+  call("HSET", TASKS, unpack(records))
+  if #xids > 0 then call("ZADD", XIDS, unpack(xids)) end
+end
+
+-- What nobody overtakes goes straight to a worker, without passing the queue.
+local straight = wanted > 0 and in_order and #fresh.members > 0 and call("EXISTS", READY) == 0
+local served = straight and serve(demands, wanted, fresh)
+local rest = fresh.members
+if straight and served.taken > 0 then rest = { unpack(rest, served.taken + 1) } end
+local was_empty = add_ready(rest)
+served = served or serve(demands, wanted)
+if was_empty and call("EXISTS", READY) == 1 then wake_ready() end
+schedule(due)
+return reply_with({ "enqueued", created, straight and 1 or 0 }, served, lost)

@@ -1,0 +1,64 @@
+/** Wrapper of enqueue.lua. */
+import type { Demand, EnqueueAnswer, NewTask } from "../../store.js";
+import { decodeLeaseAnswer, type FreshTask, number, text } from "../codec.js";
+import { demandArgs, packExtras, packTasks } from "../packing.js";
+import { defineTopicScript, type TopicCall, unexpected } from "../script.js";
+
+export interface EnqueueCall extends TopicCall {
+  readonly now: number;
+  /** No id twice. */
+  readonly tasks: readonly NewTask[];
+  readonly packed: ReturnType<typeof packTasks>;
+  readonly extras: ReturnType<typeof packExtras>;
+  readonly endedWindowMs: number;
+  readonly tasksMax: number;
+  readonly bytesMax: number;
+  readonly demands?: readonly Demand[];
+}
+
+export function enqueueCall(call: Omit<EnqueueCall, "packed" | "extras">): EnqueueCall {
+  return { ...call, packed: packTasks(call.tasks), extras: packExtras(call.tasks, call.now) };
+}
+
+/** Whether the tasks break a bound by themselves. */
+export function exceedsBounds({ tasks, packed, tasksMax, bytesMax }: EnqueueCall): boolean {
+  const bytes = packed.sizes.reduce((sum, size) => sum + size, 0);
+  return (tasksMax > 0 && tasks.length > tasksMax) || (bytesMax > 0 && bytes > bytesMax);
+}
+
+export const enqueue = defineTopicScript<EnqueueCall, EnqueueAnswer>({
+  name: "enqueue",
+  argv: {
+    ended_window_ms: (call) => call.endedWindowMs,
+    tasks_max: (call) => call.tasksMax,
+    bytes_max: (call) => call.bytesMax,
+    count: (call) => call.tasks.length,
+    tasks: (call) => call.packed.packed,
+    extras_count: (call) => call.extras.count,
+    extras: (call) => call.extras.packed,
+    demands: (call) => demandArgs(call.demands),
+  },
+  reply: (word, [first, second, ...lease], call) => {
+    switch (word) {
+      case "enqueued": {
+        const digits = text(first);
+        const created = call.tasks.map((_, i) => digits === "" || digits[i] === "1");
+        const fresh = number(second) === 1 ? freshTasks(call, created) : undefined;
+        return { kind: word, created, ...decodeLeaseAnswer(lease, call, fresh) };
+      }
+      case "full":
+        return { kind: word, tasks: number(first), bytes: number(second) };
+      default:
+        return unexpected("enqueue", word);
+    }
+  },
+});
+
+/** The new tasks that are ready, in order: what the script hands out when nothing is before them in the queue. */
+function freshTasks({ tasks, packed, now }: EnqueueCall, created: readonly boolean[]): FreshTask[] {
+  const fresh: FreshTask[] = [];
+  for (const [i, task] of tasks.entries()) {
+    if (created[i] === true && task.dueAtMs <= now) fresh.push({ task, bytes: packed.sizes[i] ?? 0 });
+  }
+  return fresh;
+}

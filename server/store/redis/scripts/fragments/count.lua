@@ -1,0 +1,11 @@
+-- Adds to a counter, when there is something to add.
+local function count(counter, n)
+  if n ~= 0 then call("HINCRBY", STATS, counter, n) end
+end
+
+-- One of a topic's side hashes for these ids: a list of values, or nil when the
+-- hash does not exist, which is the usual case and costs one look.
+local function side(key, ids)
+  if #ids == 0 or call("EXISTS", key) == 0 then return nil end
+  return call("HMGET", key, unpack(ids))
+end

@@ -1,0 +1,110 @@
+-- use: count
+-- use: record
+-- Serves demands (session, epoch, limit, bytes in turn, in ARGV from `first` on).
+-- `fresh` holds tasks that are next in order without being in the input queue,
+-- which is empty then: {members, values}. Every other task comes off the queue.
+
+local paused = call("HGET", SETTINGS, "paused") == "1"
+
+-- The demands of sessions that are open on the topic at that epoch, the numbers
+-- of the others, and how many tasks are wanted in all.
+local function open_demands(first)
+  local demands, lost, wanted = {}, {}, 0
+  for at = first, #ARGV, 4 do
+    if call("HGET", HOLDERS, ARGV[at]) == ARGV[at + 1] then
+      local limit = tonumber(ARGV[at + 2])
+      demands[#demands + 1] = { session = ARGV[at], limit = limit, bytes_max = tonumber(ARGV[at + 3]) }
+      wanted = wanted + limit
+    else
+      lost[#lost + 1] = (at - first) / 4
+    end
+  end
+  return demands, lost, wanted
+end
+
+-- Reads as it goes, and ahead only as far as the sizes seen so far allow: a
+-- thousand large records at once would be more than the store's memory takes.
+local function reader(members, values)
+  local bytes_seen = 0
+  return function(i, bytes_left)
+    if not values[i] then
+      local ahead = 8
+      if i > 1 then ahead = math.max(1, math.floor(bytes_left / (bytes_seen / (i - 1)))) end
+      local ids = {}
+      for j = i, math.min(i + ahead - 1, #members) do ids[#ids + 1] = string.sub(members[j], PLACE + 1) end
+      local read = call("HMGET", TASKS, unpack(ids))
+      for j = 1, #read do values[i + j - 1] = read[j] end
+    end
+    bytes_seen = bytes_seen + #values[i]
+    return values[i]
+  end
+end
+
+-- How many tasks each demand gets, and how many that is in all.
+local function share(demands, members, read)
+  local taken, shares = 0, {}
+  for d, demand in ipairs(demands) do
+    local got, bytes_left = 0, demand.bytes_max
+    while got < demand.limit and taken < #members do
+      local bytes = #read(taken + 1, bytes_left) - PLACE
+      if got > 0 and bytes > bytes_left then break end
+      bytes_left = bytes_left - bytes
+      got = got + 1
+      taken = taken + 1
+    end
+    shares[d] = got
+  end
+  return taken, shares
+end
+
+local NOTHING = { taken = 0, shares = {}, fence = 0, ids = "", values = {}, metas = {} }
+
+local function serve(demands, wanted, fresh)
+  if wanted == 0 or paused then return NOTHING end
+  local members = fresh and fresh.members or call("ZRANGE", READY, 0, wanted - 1)
+  local values = fresh and fresh.values or {}
+  local taken, shares = share(demands, members, reader(members, values))
+  if taken == 0 then return NOTHING end
+  -- The first write must be one that a store without memory allows.
+  if not fresh then call("ZREMRANGEBYRANK", READY, 0, taken - 1) end
+  local fence = call("HINCRBY", STATS, "started", taken) - taken
+  local ids, at, leased_at_ms = {}, 0, tonumber(now_ms)
+  for d, demand in ipairs(demands) do
+    local leases = {}
+    for i = at + 1, at + shares[d] do
+      local member, value = members[i], values[i]
+      local id, fields = string.sub(member, PLACE + 1), fields_of(value)
+      local lease = struct.pack(">I6c10I6I4", fence + i, member, leased_at_ms, #value - PLACE)
+      ids[i] = id
+      leases[#leases + 1] = id
+      leases[#leases + 1] = fields == "" and lease or lease .. fields
+    end
+    if #leases > 0 then call("HSET", LEASES .. demand.session, unpack(leases)) end
+    at = at + shares[d]
+  end
+  -- A fresh task's record is known to the caller, and nothing else is known of it.
+  if fresh then return { taken = taken, shares = shares, fence = fence, ids = "", values = {}, metas = {} } end
+  for i = #values, taken + 1, -1 do values[i] = nil end
+  local metas = side(META, ids) or {}
+  return { taken = taken, shares = shares, fence = fence, ids = table.concat(ids, " "), values = values, metas = metas }
+end
+
+-- What every verb that hands out tasks replies with at the end: how many tasks
+-- are left ready, the fence before the first token, the numbers of the lost
+-- demands from 0, tasks per open demand, ids, all joined by spaces; then the
+-- tasks' values, then their metas if any task has one. A list in the list would
+-- be neater, and costs Redis a microsecond.
+local function reply_with(reply, served, lost)
+  local n = #reply
+  reply[n + 1] = paused and 0 or call("ZCARD", READY)
+  reply[n + 2] = served.fence
+  reply[n + 3] = table.concat(lost, " ")
+  reply[n + 4] = table.concat(served.shares, " ")
+  reply[n + 5] = served.ids
+  n = n + 5
+  local values, metas = served.values, served.metas
+  for i = 1, #values do reply[n + i] = values[i] end
+  n = n + #values
+  for i = 1, #metas do reply[n + i] = metas[i] end
+  return reply
+end

@@ -1,0 +1,35 @@
+-- use: count
+-- Puts places .. ids into the input queue (the score is text: Redis formats
+-- numbers with all their digits, which costs as much as the rest of this loop); tells whether it was empty before.
+local function add_ready(members)
+  if #members == 0 then return false end
+  local scored = {}
+  for i = 1, #members do
+    scored[2 * i - 1] = "0"
+    scored[2 * i] = members[i]
+  end
+  local was_empty = call("EXISTS", READY) == 0
+  call("ZADD", READY, unpack(scored))
+  return was_empty
+end
+
+local function wake_ready() call("PUBLISH", channel, "ready " .. topic) end
+
+local function make_ready(members)
+  if add_ready(members) then wake_ready() end
+end
+
+local function next_due_ms()
+  return tonumber(call("ZRANGE", SCHEDULED, 0, 0, "WITHSCORES")[2])
+end
+
+-- `scored` is due moments and places .. ids in turn.
+local function schedule(scored)
+  if #scored == 0 then return end
+  local before = next_due_ms()
+  call("ZADD", SCHEDULED, unpack(scored))
+  local after = next_due_ms()
+  if not before or after < before then
+    call("PUBLISH", channel, string.format("due %s %d", topic, after))
+  end
+end

@@ -1,0 +1,11 @@
+-- lease: ready -> leased, in order of place, to each demand in turn.
+--
+-- KEYS  the topic's
+-- ARGV  1 now_ms  2 channel  3 topic  4.. demands: session, epoch, limit, bytes_max
+-- Reply {"leased", lease...}
+--       lease... is in fragments/lease.lua
+-- use: topic
+-- use: lease
+
+local demands, lost, wanted = open_demands(4)
+return reply_with({ "leased" }, serve(demands, wanted), lost)

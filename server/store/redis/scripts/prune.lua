@@ -1,0 +1,32 @@
+-- prune: forgets kept tasks whose retention is over, and ids whose window is over.
+--
+-- KEYS  the topic's
+-- ARGV  1 now_ms  2 channel  3 topic  4 limit
+-- Reply {"pruned", count, moment the next retention ends or ""}
+-- use: topic
+-- use: record
+-- use: removal
+
+for _, window in ipairs(call("ZRANGEBYSCORE", WINDOWS, "-inf", now_ms, "LIMIT", 0, 100)) do
+  -- Not DEL: freeing a million ids at once would hold up everybody.
+  call("UNLINK", ENDED .. window)
+  call("ZREM", WINDOWS, window)
+end
+
+local members = call("ZRANGEBYSCORE", RETENTION, "-inf", now_ms, "LIMIT", 0, ARGV[4])
+if #members > 0 then
+  local ids, xids, bytes = {}, {}, 0
+  local has_xids = call("EXISTS", XIDS) == 1
+  for i, member in ipairs(members) do
+    ids[i] = string.sub(member, PLACE + 1)
+    bytes = bytes + call("HSTRLEN", TASKS, ids[i]) - PLACE
+    if has_xids then
+      local external_id = parse_fields(fields_of(call("HGET", TASKS, ids[i])))
+      if external_id ~= "" then xids[#xids + 1] = external_id .. "\n" .. ids[i] end
+    end
+  end
+  for _, queue in ipairs({ RETENTION, COMPLETED, CANCELLED }) do call("ZREM", queue, unpack(members)) end
+  forget(ids, bytes, xids)
+end
+local next = call("ZRANGE", RETENTION, 0, 0, "WITHSCORES")
+return { "pruned", #members, next[2] or "" }

@@ -1,0 +1,48 @@
+/** The names of the topics there are. They live in another slot than the topics' tasks. */
+import type { TopicName } from "../../domain/ids.js";
+import type { Page } from "../store.js";
+import { list, topicNames } from "./codec.js";
+import type { Connection } from "./connection.js";
+import type { Keys } from "./keys.js";
+
+/** How long a name once written is taken to be there: a failover may lose it. */
+const REFRESH_MS = 60_000;
+const KNOWN_MAX = 10_000;
+
+export class Topics {
+  readonly #connection: Connection;
+  readonly #keys: Keys;
+  /** When each name was last written. */
+  readonly #known = new Map<TopicName, number>();
+
+  constructor(connection: Connection, keys: Keys) {
+    this.#connection = connection;
+    this.#keys = keys;
+  }
+
+  /**
+   * Writes a topic's name before anything is stored in the topic, so that no
+   * task can be where nobody looks. Without `now` it is always written.
+   */
+  async register(topic: TopicName, now?: number): Promise<void> {
+    const writtenAtMs = this.#known.get(topic);
+    if (now !== undefined && writtenAtMs !== undefined && Math.abs(now - writtenAtMs) < REFRESH_MS) return;
+    await this.#connection.command("zadd", [this.#keys.topics, 0, topic]);
+    if (this.#known.size >= KNOWN_MAX) this.#known.clear();
+    if (now !== undefined) this.#known.set(topic, now);
+  }
+
+  /** After a loss of the connection: the store may be another one. */
+  forget(): void {
+    this.#known.clear();
+  }
+
+  async page({ after, limit }: { readonly after?: string; readonly limit: number }): Promise<Page<TopicName>> {
+    const from = after === undefined ? "-" : `(${after}`;
+    const reply = await this.#connection.command("zrangebylex", [this.#keys.topics, from, "+", "LIMIT", 0, limit + 1]);
+    const names = topicNames(list(reply));
+    const rows = names.slice(0, limit);
+    const last = rows.at(-1);
+    return { rows, ...(names.length > limit && last !== undefined ? { next: last } : {}) };
+  }
+}
