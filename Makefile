@@ -18,7 +18,7 @@ FROM_SOURCE := node --conditions=taskqueue-source --import tsx
 
 .PHONY: help setup setup-redis gen build run \
 	test test-unit test-script test-conformance test-differential test-engine test-e2e test-chaos test-docs test-tidy \
-	bench lint format types verify check clean
+	bench bench-peers lint format types verify check clean
 
 help: ## list the targets
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z0-9-]+:.*## / { printf "  \033[1m%-18s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -82,9 +82,11 @@ test-docs: $(STAMP) ## the documents' code and tables
 test-tidy: $(STAMP) ## the house style that tools do not check
 	$(VITEST) --project tidy $(ARGS)
 
-bench: build setup-redis ## measure; ARGS="name" picks one benchmark
-	@[[ -f test/bench/main.ts ]] || { echo "test/bench/main.ts does not exist yet: there is nothing to measure." >&2; exit 1; }
-	$(FROM_SOURCE) test/bench/main.ts $(ARGS)
+bench: build setup-redis ## measure, in 3 minutes; ARGS=all everything, ARGS="name --help" one benchmark
+	node --import tsx test/bench/main.ts $(ARGS)
+
+bench-peers: build setup-redis ## measure beside BullMQ, beanstalkd and asynq, installing them when they are missing
+	node --import tsx test/bench/peers/main.ts $(ARGS)
 
 lint: $(STAMP) ## biome and buf lint
 	$(BIN)/biome check --error-on-warnings .

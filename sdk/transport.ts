@@ -209,7 +209,11 @@ function whyNot(link: Link): Promise<TaskqueueError> {
     const nothing = () => Buffer.alloc(0);
     link.streams.makeUnaryRequest("/grpc.health.v1.Health/Check", nothing, nothing, undefined, (error) => {
       const details = error?.code === grpcStatus.UNAVAILABLE ? error.details : "the connection failed";
-      resolve(unreachable(link.address, details.replace(/^No connection established\. Last error: (Error: )?/, "")));
+      // What grpc-js puts around the reason says nothing to people.
+      const why = details
+        .replace(/^No connection established\. Last error: (Error: )?/, "")
+        .replace(/\.? ?Resolution note:\s*$/, "");
+      resolve(unreachable(link.address, why));
     });
   });
 }

@@ -32,8 +32,8 @@ export type WorkerEvent =
   | { readonly type: "task:cancelled"; readonly task: RunningTask; readonly reason: TaskqueueError }
   /** A lease is no longer held; its signal has fired and its report is dropped or was refused. */
   | { readonly type: "lease:lost"; readonly topic: string; readonly taskId: string; readonly leaseToken: string }
-  /** The broker has stored the reports of so many attempts. */
-  | { readonly type: "settled"; readonly reports: number }
+  /** The broker has stored the reports of so many attempts, on these leases. */
+  | { readonly type: "settled"; readonly reports: number; readonly leaseTokens: readonly string[] }
   /** The worker has left. */
   | { readonly type: "closed" };
 

@@ -54,9 +54,6 @@ const ABORT_MS_MAX = 200;
 /** How long a closing worker waits for its last reports to be stored. */
 const GOODBYE_MS_MAX = 5_000;
 
-/** A credit that equals none. */
-const UNKNOWN = -1;
-
 const OPTIONS = new Set([
   "address",
   "tls",
@@ -110,7 +107,10 @@ export class Worker implements AsyncDisposable {
   #receiptDue = false;
   #heartbeat = 0;
   #renewDue = false;
+  /** What the broker may still send, as far as it has been told. */
   #creditGiven = 0;
+  /** The same, of the stream that was opened last and is not welcomed yet. */
+  #creditInHello = 0;
   #resultBytesMax: number = LIMITS.taskBytesMax;
   #flushing = false;
   #starting = false;
@@ -196,7 +196,8 @@ export class Worker implements AsyncDisposable {
     try {
       await this.#opened.promise;
     } catch (error) {
-      this.#phase = "closed";
+      // Unless `close` is at it, and is the reason.
+      if (this.#phase === "started") this.#phase = "closed";
       this.#connection.close();
       throw error;
     } finally {
@@ -248,10 +249,11 @@ export class Worker implements AsyncDisposable {
       ...this.#outbox.map((attempt) => attempt.leaseToken),
       ...this.#unsettled.flatMap(({ attempts }) => attempts.map((attempt) => attempt.leaseToken)),
     ];
+    this.#creditInHello = this.#credit;
     return encodeHello({
       worker: this.#name,
       topics: [...this.#registrations.values()].map((registration) => registration.subscription),
-      slots: this.#credit,
+      slots: this.#creditInHello,
       bytesMax: this.#bytesMax,
       resume: session && { ...session, leaseTokens },
       sdk: SDK_NAME,
@@ -264,8 +266,7 @@ export class Worker implements AsyncDisposable {
     this.#received = 0;
     this.#receiptDue = false;
     this.#heartbeat = 0;
-    // The hello gave some, but time has passed since.
-    this.#creditGiven = UNKNOWN;
+    this.#creditGiven = this.#creditInHello;
     this.#outbox = [...this.#unsettled.flatMap(({ attempts }) => attempts), ...this.#outbox];
     this.#unsettled = [];
     this.#renewDue = resumed;
@@ -296,8 +297,9 @@ export class Worker implements AsyncDisposable {
   }
 
   #onMessage(message: LeaseMessage<Attempt>): void {
-    if (message.settled > 0) this.#settle(message.settled);
+    // Lost ones first: a report that was refused is settled with its update, and must not pass for a stored one.
     if (message.lost.length > 0) this.#onLost(message.lost);
+    if (message.settled > 0) this.#settle(message.settled);
     for (const { leaseToken, timeout } of message.cancel) this.#onCancel(leaseToken, timeout);
     if (message.delivery > 0) this.#onDelivery(message.delivery, message.leased);
     if (message.heartbeat > 0) {
@@ -308,16 +310,17 @@ export class Worker implements AsyncDisposable {
   }
 
   #settle(number: number): void {
-    let reports = 0;
     let done = 0;
     for (const update of this.#unsettled) {
       if (update.number > number) break;
       done += 1;
-      reports += update.attempts.length;
     }
     if (done === 0) return;
-    this.#unsettled.splice(0, done);
-    if (this.#observed) this.#emit({ type: "settled", reports });
+    const settled = this.#unsettled.splice(0, done);
+    if (this.#observed) {
+      const leaseTokens = settled.flatMap(({ attempts }) => attempts.map((attempt) => attempt.leaseToken));
+      this.#emit({ type: "settled", reports: leaseTokens.length, leaseTokens });
+    }
     this.#checkSettled();
   }
 
@@ -396,16 +399,15 @@ export class Worker implements AsyncDisposable {
   /** Enters processors, as many as may run at once; in slices, so that the stream is not kept waiting. */
   #startWaiting(): void {
     if (this.#waiting.length === 0 || this.#starting) return;
+    // A processor that throws at once comes back here while the loop is on its way.
+    this.#starting = true;
     const untilMs = monotonicMs() + STARTING_MS_MAX;
     let begun = 0;
+    let later = false;
     for (const attempt of this.#waiting) {
       if (this.#running >= this.#concurrency) break;
       if (monotonicMs() > untilMs) {
-        this.#starting = true;
-        setImmediate(() => {
-          this.#starting = false;
-          this.#startWaiting();
-        });
+        later = true;
         break;
       }
       begun += 1;
@@ -413,6 +415,12 @@ export class Worker implements AsyncDisposable {
       if (attempt.state === "waiting") void this.#run(attempt);
     }
     this.#waiting = begun === this.#waiting.length ? [] : this.#waiting.slice(begun);
+    this.#starting = later;
+    if (!later) return;
+    setImmediate(() => {
+      this.#starting = false;
+      this.#startWaiting();
+    });
   }
 
   async #run(attempt: Attempt): Promise<void> {
@@ -515,13 +523,12 @@ export class Worker implements AsyncDisposable {
   #nextUpdate(heartbeatOnly: boolean): Buffer | undefined {
     const credit = this.#connection.takesCredit ? this.#credit : 0;
     const newCredit = credit !== this.#creditGiven;
-    const hasReports = !heartbeatOnly && this.#outbox.length > 0;
-    const more = hasReports || this.#progress.size > 0 || this.#renewDue;
-    if (!more && !newCredit && !this.#receiptDue && this.#heartbeat === 0) return undefined;
+    const says = !heartbeatOnly && (this.#outbox.length > 0 || this.#progress.size > 0 || this.#renewDue);
+    if (!says && !newCredit && !this.#receiptDue && this.#heartbeat === 0) return undefined;
     const writer = this.#writer;
-    if (hasReports) this.#number += 1;
+    if (says) this.#number += 1;
     const start = beginUpdate(writer, {
-      number: hasReports ? this.#number : 0,
+      number: says ? this.#number : 0,
       received: this.#received,
       slots: newCredit ? credit : undefined,
       heartbeat: this.#heartbeat,
@@ -529,13 +536,16 @@ export class Worker implements AsyncDisposable {
     this.#heartbeat = 0;
     this.#receiptDue = false;
     this.#creditGiven = credit;
-    if (hasReports) this.#writeReports(writer);
-    if (!heartbeatOnly) this.#writeRest(writer);
+    if (says) {
+      this.#writeReports(writer);
+      this.#writeRest(writer);
+    }
     writer.end(start);
     return writer.take();
   }
 
   #writeReports(writer: Writer): void {
+    if (this.#outbox.length === 0) return;
     let count = 0;
     for (const attempt of this.#outbox) {
       if (count >= REPORTS_MAX || writer.length > UPDATE_BYTES) break;

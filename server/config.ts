@@ -137,12 +137,7 @@ export const OPTIONS = {
   redis: option("--redis", redisForm, "keep tasks in this Redis; without it they are kept in --data"),
   namespace: option(
     "--namespace",
-    matching(
-      "<name>",
-      "taskqueue",
-      "1 to 64 characters, letters, digits and _ . : -, beginning with a letter, a digit or _",
-      /^[A-Za-z0-9_][A-Za-z0-9_.:-]{0,63}$/,
-    ),
+    matching("<name>", "taskqueue", "1 to 64 letters, digits and _ . -", /^[A-Za-z0-9_.-]{1,64}$/),
     "what this queue is called in the store; brokers with the same one share their tasks",
   ),
   data: option(
@@ -152,13 +147,13 @@ export const OPTIONS = {
   ),
   sync: option(
     "--sync",
-    choice("<when>", ["always", "everysec", "no"], "always"),
-    "when --data reaches the disk: always (before a call is answered), everysec, or no (when the kernel likes)",
+    choice("<when>", ["always", "everysec", "no"], "everysec"),
+    "when changes of --data reach the disk: always (before a call is answered), everysec, or no (at the end)",
   ),
   allowEviction: option("--allow-eviction", yesOrNo, "accept a Redis that may throw keys away when its memory is full"),
   taskBytesMax: option(
     "--task-bytes-max",
-    bytes(LIMITS.taskBytesMax, 1024, LIMITS.taskBytesCeiling),
+    bytes(LIMITS.taskBytesMax, 1024, LIMITS.requestBytesMax),
     "the largest task accepted, encoded",
   ),
   graceMs: option(
@@ -257,14 +252,16 @@ export function readConfig(flags: Flags, variables: Environment): Config {
     if (fallback === REFUSED) throw new Error(`the default of ${row.flag} breaks its own rule`);
     return fallback;
   };
+  const data = read(OPTIONS.data);
   const config: Config = Object.freeze({
     listen: read(OPTIONS.listen),
     http: read(OPTIONS.http),
     insecure: read(OPTIONS.insecure),
     redis: read(OPTIONS.redis),
     namespace: read(OPTIONS.namespace),
-    data: read(OPTIONS.data),
-    sync: read(OPTIONS.sync),
+    data,
+    // Nothing of a temporary folder outlives a power cut, so nothing has to wait for the disk.
+    sync: read(data === ":memory:" ? { ...OPTIONS.sync, default: "no" } : OPTIONS.sync),
     allowEviction: read(OPTIONS.allowEviction),
     taskBytesMax: read(OPTIONS.taskBytesMax),
     graceMs: read(OPTIONS.graceMs),

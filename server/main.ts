@@ -12,4 +12,5 @@ const context = processContext({
   startBroker: async (config) => (await import("./serve.js")).startBroker(config),
 });
 
-process.exitCode = await run(process.argv.slice(2), context);
+// All output has been written when a command ends; whatever a peer still holds open must not keep the process.
+process.exit(await run(process.argv.slice(2), context));

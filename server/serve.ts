@@ -4,7 +4,7 @@
  */
 import { rm } from "node:fs/promises";
 import { connect } from "node:net";
-import { pino, type Logger } from "pino";
+import { type Logger, pino } from "pino";
 import type { RunningBroker } from "./cli/context.js";
 import type { Config, Endpoint } from "./config.js";
 import { startHttpServer } from "./console/http.js";
@@ -36,7 +36,8 @@ export async function startBroker(config: Config): Promise<RunningBroker> {
       startGrpcServer({ broker, clock: systemClock, log, address: config.listen.text }),
     );
     undo.push(() => grpc.stop(0));
-    const http = config.http === "off" || config.http.kind !== "tcp" ? undefined : await httpPort(config.http, broker, metrics);
+    const http =
+      config.http === "off" || config.http.kind !== "tcp" ? undefined : await httpPort(config.http, broker, metrics);
     const address = withPort(config.listen, grpc.port);
     const httpAddress = http && config.http !== "off" ? withPort(config.http, http.port) : undefined;
     log.info({ address, http: httpAddress, store: store.description, version: VERSION }, "the broker serves");
@@ -88,7 +89,9 @@ async function httpPort(endpoint: Endpoint & { kind: "tcp" }, broker: Broker, me
     return registry.metrics();
   };
   const { host, port } = endpoint;
-  return listen(endpoint, () => startHttpServer({ broker, host, port, metrics: { contentType: registry.contentType, text } }));
+  return listen(endpoint, () =>
+    startHttpServer({ broker, host, port, metrics: { contentType: registry.contentType, text } }),
+  );
 }
 
 /** Resolves when no worker is attached any more, or the time is over. */

@@ -3,7 +3,6 @@
  * to a broker, and a way to be one. Everything is handed in, so that a test can
  * run a command inside its own process; main.ts hands in the real things.
  */
-import { once } from "node:events";
 import type { Client, ClientOptions } from "@taskqueue/sdk";
 import type { Config, Environment } from "../config.js";
 import { type Clock, systemClock } from "../lib/clock.js";
@@ -46,6 +45,12 @@ export interface Context {
   readonly clock: Clock;
   /** Calls `listener` for each SIGINT and SIGTERM, instead of dying of it. Returns an undo. */
   onSignal(listener: (signal: "SIGINT" | "SIGTERM") => void): () => void;
+  /**
+   * Calls `listener` when nobody reads standard output any more, as in `… | head`,
+   * instead of ending the process with 0. From then on what is written to it is
+   * dropped. Returns an undo.
+   */
+  onOutputClosed(listener: () => void): () => void;
   /** Ends the process now. */
   exit(code: number): never;
   connect(options: ClientOptions): Promise<BrokerClient>;
@@ -53,15 +58,18 @@ export interface Context {
 }
 
 /** The context of the real program. `startBroker` should import what it needs when called, to keep `--help` quick. */
-export function processContext(
-  given: Pick<Context, "version" | "environment" | "startBroker">,
-  { stdin, stdout, stderr }: Pick<NodeJS.Process, "stdin" | "stdout" | "stderr"> = process,
-): Context {
+export function processContext(given: Pick<Context, "version" | "environment" | "startBroker">): Context {
+  const exit = (code: number) => process.exit(code);
+  const listeners = new Set<() => void>();
+  const onClosed = () => {
+    if (listeners.size === 0) exit(0);
+    for (const listener of listeners) listener();
+  };
   return {
     ...given,
-    stdin,
-    stdout: output(stdout),
-    stderr: output(stderr),
+    stdin: process.stdin,
+    stdout: new StreamOutput(process.stdout, onClosed),
+    stderr: new StreamOutput(process.stderr, () => {}),
     clock: systemClock,
     onSignal(listener) {
       const signals = ["SIGINT", "SIGTERM"] as const;
@@ -70,7 +78,11 @@ export function processContext(
         for (const signal of signals) process.off(signal, listener);
       };
     },
-    exit: (code) => process.exit(code),
+    onOutputClosed(listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+    exit,
     async connect(options) {
       const { Client } = await import("@taskqueue/sdk");
       return new Client(options);
@@ -78,16 +90,46 @@ export function processContext(
   };
 }
 
-function output(stream: NodeJS.WriteStream): Output {
-  stream.on("error", (error: NodeJS.ErrnoException) => {
-    // The reader has seen enough, as in `taskqueue list a --state dead | head`.
-    if (error.code === "EPIPE") process.exit(0);
-    throw error;
+class StreamOutput implements Output {
+  readonly isTerminal: boolean;
+  readonly #stream: NodeJS.WriteStream;
+  readonly #closed: Promise<void>;
+  #isClosed = false;
+
+  constructor(stream: NodeJS.WriteStream, onClosed: () => void) {
+    this.#stream = stream;
+    this.isTerminal = stream.isTTY === true;
+    this.#closed = new Promise((resolve) => {
+      stream.on("error", (error: NodeJS.ErrnoException) => {
+        if (error.code !== "EPIPE") throw error;
+        if (this.#isClosed) return;
+        this.#isClosed = true;
+        resolve();
+        onClosed();
+      });
+    });
+  }
+
+  async write(text: string): Promise<void> {
+    if (this.#isClosed || this.#stream.write(text)) return;
+    const drained = new Promise<void>((resolve) => {
+      this.#stream.once("drain", resolve);
+    });
+    await Promise.race([drained, this.#closed]);
+  }
+}
+
+/**
+ * Makes Ctrl-C the regular end of a command: the first signal aborts, a second
+ * one ends the process at once.
+ */
+export function untilSignal(
+  context: Pick<Context, "onSignal" | "exit">,
+): Disposable & { readonly signal: AbortSignal } {
+  const stop = new AbortController();
+  const undo = context.onSignal((signal) => {
+    if (stop.signal.aborted) context.exit(signal === "SIGINT" ? 130 : 143);
+    stop.abort();
   });
-  return {
-    isTerminal: stream.isTTY === true,
-    async write(text) {
-      if (!stream.write(text)) await once(stream, "drain");
-    },
-  };
+  return { signal: stop.signal, [Symbol.dispose]: undo };
 }

@@ -72,6 +72,8 @@ async function enqueue(context: Context, topicName: string, args: readonly strin
     payload: defineTopic(topicName, { codec: bytesCodec(options.contentType) }),
   };
   const defaults = taskOptions(options);
+  // Tasks matter more than their ids: they are enqueued even when nobody reads these any more.
+  context.onOutputClosed(() => {});
   await withClient(context, options, async (client) => {
     const send = (batch: Entry[]) =>
       payload === undefined

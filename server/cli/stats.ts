@@ -4,7 +4,7 @@ import type { Command } from "commander";
 import { pause } from "../lib/clock.js";
 import { type BrokerOptions, interval, topic, withBroker } from "./argument.js";
 import { withClient } from "./client.js";
-import type { BrokerClient, Context } from "./context.js";
+import { type BrokerClient, type Context, untilSignal } from "./context.js";
 import { jsonLine, table } from "./output.js";
 import { type Act, examples } from "./program-form.js";
 import { STATS_COLUMNS, seriesLine, seriesTitle, statsJson, statsText } from "./stats-view.js";
@@ -56,25 +56,20 @@ async function follow(
   topicName: string | undefined,
   options: Options,
 ): Promise<void> {
-  const stop = new AbortController();
-  const undo = context.onSignal(() => stop.abort());
+  using stop = untilSignal(context);
   const intervalMs = typeof options.watch === "number" ? options.watch : 1_000;
   let before: StatsReport | undefined;
-  try {
-    for (let n = 0; !stop.signal.aborted; n += 1) {
-      const report = await read();
-      if (options.json) await context.stdout.write(show(report, topicName, options));
-      else if (options.perTopic)
-        await context.stdout.write(`${report.at.toISOString()}\n${show(report, topicName, options)}\n`);
-      else {
-        const title = n % LINES_PER_TITLE === 0 ? seriesTitle() : "";
-        await context.stdout.write(title + seriesLine(report, before));
-      }
-      before = report;
-      await pause(context.clock, intervalMs, stop.signal);
+  for (let n = 0; !stop.signal.aborted; n += 1) {
+    const report = await read();
+    if (options.json) await context.stdout.write(show(report, topicName, options));
+    else if (options.perTopic)
+      await context.stdout.write(`${report.at.toISOString()}\n${show(report, topicName, options)}\n`);
+    else {
+      const title = n % LINES_PER_TITLE === 0 ? seriesTitle() : "";
+      await context.stdout.write(title + seriesLine(report, before));
     }
-  } finally {
-    undo();
+    before = report;
+    await pause(context.clock, intervalMs, stop.signal);
   }
 }
 

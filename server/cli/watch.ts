@@ -3,7 +3,7 @@ import type { EventType, WatchEvent, WatchOptions } from "@taskqueue/sdk";
 import { type Command, InvalidArgumentError } from "commander";
 import { type BrokerOptions, collectList, taskId, topic, wholeNumber, withBroker } from "./argument.js";
 import { withClient } from "./client.js";
-import type { Context } from "./context.js";
+import { type Context, untilSignal } from "./context.js";
 import { age, jsonLine, pick, safe, short } from "./output.js";
 import { type Act, examples } from "./program-form.js";
 import { statsJson } from "./stats-view.js";
@@ -61,25 +61,27 @@ export function addWatch(program: Command, context: Context, act: Act): void {
 }
 
 async function watch(context: Context, options: Options): Promise<void> {
-  const stop = new AbortController();
-  const undo = context.onSignal(() => stop.abort());
-  try {
-    await withClient(context, options, async (client) => {
-      await using events = client.watch(watchOptions(options, stop.signal));
-      let cursor = await events.ready;
-      let count = 0;
-      for await (const event of events) {
-        cursor = event.cursor;
-        if (event.dropped && !options.json) await context.stderr.write("events before this one were lost\n");
-        await context.stdout.write(options.json ? jsonLine(eventJson(event)) : eventLine(event));
-        count += 1;
-        if (count === options.count) break;
-      }
-      if (!options.json) await context.stderr.write(`to go on from here: --after ${cursor}\n`);
-    });
-  } finally {
-    undo();
-  }
+  using stop = untilSignal(context);
+  await withClient(context, options, async (client) => {
+    await using events = client.watch(watchOptions(options, stop.signal));
+    let cursor: string;
+    try {
+      cursor = await events.ready;
+    } catch (error) {
+      // Ctrl-C before a broker answered.
+      if (stop.signal.aborted) return;
+      throw error;
+    }
+    let count = 0;
+    for await (const event of events) {
+      cursor = event.cursor;
+      if (event.dropped && !options.json) await context.stderr.write("events before this one were lost\n");
+      await context.stdout.write(options.json ? jsonLine(eventJson(event)) : eventLine(event));
+      count += 1;
+      if (count === options.count) break;
+    }
+    if (!options.json) await context.stderr.write(`to go on from here: --after ${cursor}\n`);
+  });
 }
 
 function watchOptions({ topic, id, externalId, types, after }: Options, signal: AbortSignal): WatchOptions {

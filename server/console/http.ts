@@ -2,8 +2,9 @@
  * The plain HTTP port: is the process alive, does it serve, and its metrics.
  * Reads through the engine, never through the store.
  */
-import { createServer, type ServerResponse } from "node:http";
+
 import { once } from "node:events";
+import { createServer, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Broker } from "../engine/broker.js";
 

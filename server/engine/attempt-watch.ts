@@ -45,7 +45,6 @@ export class AttemptWatch {
     for (const [lease, { session, timeoutAt }] of this.#watched) {
       if (lease.stop === undefined && timeoutAt <= now) session.stopAttempt(lease, "timeout");
       if (lease.stop !== undefined && lease.stop.deadline <= now) {
-        this.#watched.delete(lease);
         session.endAttempt(lease);
         continue;
       }

@@ -33,6 +33,11 @@ export class Batcher<Item> {
     return this.#weight;
   }
 
+  /** Whether anything waits or is under way. */
+  get busy(): boolean {
+    return this.#items.length > 0 || this.#calls > 0;
+  }
+
   add(item: Item): void {
     this.#items.push(item);
     this.#weight += this.#options.weigh(item);
@@ -41,7 +46,7 @@ export class Batcher<Item> {
 
   /** Resolves once nothing waits and no call is under way. */
   idle(): Promise<void> {
-    if (this.#items.length === 0 && this.#calls === 0) return Promise.resolve();
+    if (!this.busy) return Promise.resolve();
     return new Promise((resolve) => this.#idle.push(resolve));
   }
 

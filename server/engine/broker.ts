@@ -12,7 +12,7 @@ import type { TaskState } from "../domain/states.js";
 import type { TaskRecord } from "../domain/task.js";
 import type { TopicSettings, TopicStats } from "../domain/topic.js";
 import type { Clock } from "../lib/clock.js";
-import { systemClock } from "../lib/clock.js";
+import { pause, systemClock } from "../lib/clock.js";
 import { type Log, silentLog } from "../lib/log.js";
 import { random as systemRandom } from "../lib/random.js";
 import type { ListQuery, MoveOutcome, NewTask, Page, SessionRecord, Store, Wake } from "../store/store.js";
@@ -31,12 +31,14 @@ import { SettingsCache } from "./settings-cache.js";
 import { StatsReader, type StatsReport, type StatsRow } from "./stats-reader.js";
 import { StoreMonitor } from "./store-monitor.js";
 import { TopicWalk } from "./topic-walk.js";
-import { type WatchFilter, WatchHub, type Watcher } from "./watch-hub.js";
+import { type Watcher, type WatchFilter, WatchHub } from "./watch-hub.js";
 import type { WorkerSession } from "./worker-session.js";
 import { type EndReason, type WorkerHello, Workers } from "./workers.js";
 
 /** How often the store is asked whether it is there. */
 const PULSE_MS = 1_000;
+/** How long a stopping broker waits for the store. */
+const SETTLE_MS_MAX = 5_000;
 /** Lanes nobody used for this long are forgotten. */
 const LANE_IDLE_MS = 60_000;
 
@@ -105,7 +107,7 @@ export class Broker {
   #buildLoops() {
     const { clock, log, random } = this.#context;
     const keeper = new SessionKeeper(this.#context, this.workers.sessions, (session) => this.workers.silent(session));
-    const reaper = new Reaper(this.#context, () => this.#monitor.available);
+    const reaper = new Reaper(this.#context, () => this.#monitor.current);
     const { heartbeatMs, sweepMs } = this.options;
     const loop = (name: string, intervalMs: number, tick: () => Promise<number | undefined>) =>
       new Loop({ name, clock, log, intervalMs, jitter: 0.2, random, tick });
@@ -172,7 +174,7 @@ export class Broker {
     const wasStarted = this.#phase !== "starting";
     this.#phase = "draining";
     await this.workers.stop();
-    if (this.#monitor.available) await Promise.all([...this.#lanes.values()].map((lane) => lane.settle()));
+    if (this.#monitor.available) await this.#settleLanes();
     for (const lane of this.#lanes.values()) lane.stop();
     this.#unlisten();
     this.#hub.stop();
@@ -181,6 +183,14 @@ export class Broker {
     await Promise.all(Object.values(this.#loops).map((loop) => loop.stop()));
     this.#phase = "stopped";
     this.#healthChanged();
+  }
+
+  /** Waits until nothing waits for the store, but not for a store that went away this moment. */
+  async #settleLanes(): Promise<void> {
+    const settled = new AbortController();
+    const lanes = Promise.all([...this.#lanes.values()].map((lane) => lane.settle()));
+    await Promise.race([lanes, pause(this.#context.clock, SETTLE_MS_MAX, settled.signal)]);
+    settled.abort();
   }
 
   #tell(type: EventType): void {
@@ -233,7 +243,9 @@ export class Broker {
 
   #refuseWhileDraining(): void {
     if (this.#phase === "running") return;
-    throw new TaskqueueError("DRAINING", "this broker is about to stop; another one may serve you", { retryDelayMs: 0 });
+    throw new TaskqueueError("DRAINING", "this broker is about to stop; another one may serve you", {
+      retryDelayMs: 0,
+    });
   }
 
   // ── Workers ────────────────────────────────────────────────────────────────
@@ -378,6 +390,7 @@ export class Broker {
         return;
       case "resync":
         for (const lane of this.#lanes.values()) lane.wake();
+        for (const session of this.workers.sessions) void this.workers.recallCancels(session);
         this.#background(this.#context.settings.refreshAll());
         this.#walk.restart();
         this.#loops.sweep.poke();

@@ -6,6 +6,9 @@ import type { SubscriptionState } from "./worker-session.js";
 
 export type CancelReason = "cancelled" | "timeout";
 
+/** In place of a delivery's number: the worker brought the lease along from an earlier stream. */
+export const DELIVERED_BEFORE = -1;
+
 export interface HeldLease {
   readonly id: TaskId;
   readonly session: SessionId;

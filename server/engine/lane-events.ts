@@ -52,9 +52,9 @@ export function started(
 export function completed(
   context: EngineContext,
   leases: readonly HeldLease[],
-  outcomes: readonly CompleteOutcome[] | undefined,
+  outcomes: readonly CompleteOutcome[],
 ): void {
-  if (!outcomes || !context.events.active) return;
+  if (!context.events.active) return;
   for (const [index, lease] of leases.entries()) {
     if (outcomes[index] === "completed") context.events.emit(ended(context, "TASK_COMPLETION", lease));
   }

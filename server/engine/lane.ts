@@ -20,8 +20,8 @@ import { pause } from "../lib/clock.js";
 import type { Demand, EnqueueAnswer, Failure, LeaseAnswer, LeaseRef, NewTask, ProgressNote } from "../store/store.js";
 import { Batcher } from "./batcher.js";
 import type { EngineContext } from "./context.js";
-import * as tell from "./lane-events.js";
 import type { HeldLease } from "./held-lease.js";
+import * as tell from "./lane-events.js";
 import type { Grant, ReportReceipt, WorkerSession } from "./worker-session.js";
 
 const RETRY_MS_MIN = 50;
@@ -88,10 +88,11 @@ export class Lane {
 
   /** Whether nobody needs the lane: it may be forgotten. */
   isIdle(idleMs: number): boolean {
+    const batchers = [this.#enqueues, this.#completions, this.#failures, this.#releases, this.#notes];
     return (
       this.#sessions.length === 0 &&
-      this.#enqueues.weight === 0 &&
-      this.#context.clock.monotonic() - this.#lastUsed > idleMs
+      this.#context.clock.monotonic() - this.#lastUsed > idleMs &&
+      !batchers.some((batcher) => batcher.busy)
     );
   }
 
@@ -210,11 +211,10 @@ export class Lane {
         throw error;
       }
     });
+    if (!outcomes) return abandon(batch);
     this.#onEnded();
     tell.completed(this.#context, completions, outcomes);
-    for (const [index, report] of batch.entries()) {
-      report.receipt.stored(report.lease, outcomes?.[index] !== "lease_lost");
-    }
+    for (const [index, { lease, receipt }] of batch.entries()) receipt.stored(lease, outcomes[index] !== "lease_lost");
   }
 
   async #failBatch(batch: Report<FailurePayload>[]): Promise<void> {
@@ -223,8 +223,9 @@ export class Lane {
     const outcomes = await this.#untilStored(() =>
       store.fail(this.topic, failures, { now: this.#context.now(), endedWindowMs: options.endedWindowMs }),
     );
+    if (!outcomes) return abandon(batch);
     for (const [index, { lease, payload, receipt }] of batch.entries()) {
-      const outcome = outcomes?.[index];
+      const outcome = outcomes[index];
       if (outcome) tell.failed(this.#context, lease, payload.error, outcome);
       receipt.stored(lease, outcome !== "lease_lost");
     }
@@ -236,8 +237,9 @@ export class Lane {
     const outcomes = await this.#untilStored(() =>
       store.release(this.topic, leases, { now: this.#context.now(), endedWindowMs: options.endedWindowMs }),
     );
+    if (!outcomes) return abandon(batch);
     for (const [index, { lease, receipt }] of batch.entries()) {
-      const outcome = outcomes?.[index];
+      const outcome = outcomes[index];
       if (outcome) tell.released(this.#context, lease, outcome);
       receipt.stored(lease, outcome !== "lease_lost");
     }
@@ -247,8 +249,9 @@ export class Lane {
     const { store } = this.#context;
     const notes = batch.map(({ lease, payload }) => ({ ...refOf(lease), ...(payload ? { progress: payload } : {}) }));
     const outcomes = await this.#untilStored(() => store.progress(this.topic, notes));
+    if (!outcomes) return;
     for (const [index, { lease, payload, receipt }] of batch.entries()) {
-      const held = outcomes?.[index] !== "lease_lost";
+      const held = outcomes[index] !== "lease_lost";
       if (held && payload) tell.progressed(this.#context, lease, payload);
       receipt.noted(lease, held);
     }
@@ -394,6 +397,10 @@ export class Lane {
   stop(): void {
     this.#stopping.abort();
   }
+}
+
+function abandon(batch: readonly Report<unknown>[]): void {
+  for (const { lease, receipt } of batch) receipt.abandoned(lease);
 }
 
 function refOf({ id, session, token }: HeldLease): LeaseRef {

@@ -4,12 +4,17 @@
  *
  * A duty is a function that a test can call by itself; the loop adds only the
  * interval with jitter (so that many brokers do not move in step), the log line
- * for a tick that failed, and a `stop` that waits for the tick under way. A
+ * when ticks begin to fail, and a `stop` that waits for the tick under way. A
  * tick may return the milliseconds after which it wants to be called again,
  * and `poke` calls it sooner.
  */
 import type { Clock } from "../lib/clock.js";
 import type { Log } from "../lib/log.js";
+
+/** However far off a tick's wish is: timers hold no more than 24 days, and clocks are put right. */
+const WAIT_MS_MAX = 60_000;
+/** A tick that failed is tried again within this time. */
+const RETRY_MS_MAX = 1_000;
 
 export interface LoopOptions {
   readonly name: string;
@@ -64,8 +69,9 @@ export class Loop {
     if (state.kind === "ticking") await state.done;
   }
 
-  #wait(ms: number): void {
+  #wait(wishMs: number): void {
     const { clock } = this.#options;
+    const ms = Math.min(wishMs, WAIT_MS_MAX);
     const cancel = clock.after(ms, () => this.#run());
     this.#state = { kind: "waiting", dueAt: clock.monotonic() + ms, cancel };
   }
@@ -83,8 +89,11 @@ export class Loop {
       wish = await tick();
       this.#lastError = undefined;
     } catch (error) {
+      if (this.#lastError === undefined) {
+        log.warn({ err: error, duty: name }, "a background duty failed; it will be tried again");
+      }
       this.#lastError = error;
-      log.warn({ err: error, duty: name }, "a background duty failed; it will be tried again");
+      wish = Math.min(intervalMs, RETRY_MS_MAX);
     }
     const state = this.#state;
     if (state.kind !== "ticking") return;

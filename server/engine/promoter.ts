@@ -14,6 +14,8 @@ import { DueTopics } from "./due-topics.js";
 
 /** A topic whose tasks fall due one after the other is promoted at most this often. */
 const PAUSE_MS = 5;
+/** When the store fails, what is due waits this long. */
+const RETRY_MS = 1_000;
 
 export class Promoter {
   readonly #context: EngineContext;
@@ -38,12 +40,14 @@ export class Promoter {
   async tick(): Promise<number | undefined> {
     const { store } = this.#context;
     const now = this.#context.now();
-    for (const topic of this.#due.take(now)) {
+    const topics = this.#due.take(now);
+    for (const [index, topic] of topics.entries()) {
       try {
         const { nextDueMs } = await store.promote(topic, { now, limit: LIMITS.batchMax });
-        if (nextDueMs !== undefined) this.#due.note(topic, nextDueMs <= now ? now : Math.max(nextDueMs, now + PAUSE_MS));
+        if (nextDueMs !== undefined)
+          this.#due.note(topic, nextDueMs <= now ? now : Math.max(nextDueMs, now + PAUSE_MS));
       } catch (error) {
-        this.#due.note(topic, now + 1_000);
+        for (const left of topics.slice(index)) this.#due.note(left, now + RETRY_MS);
         throw error;
       }
     }

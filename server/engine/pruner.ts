@@ -10,6 +10,8 @@ import type { EngineContext } from "./context.js";
 import { DueTopics } from "./due-topics.js";
 
 const TICK_MS_MIN = 20;
+/** When the store fails, what is due waits this long. */
+const RETRY_MS = 1_000;
 
 export class Pruner {
   readonly #context: EngineContext;
@@ -36,7 +38,8 @@ export class Pruner {
   async tick(): Promise<number | undefined> {
     const { store, options } = this.#context;
     const now = this.#context.now();
-    for (const topic of this.#due.take(now)) {
+    const topics = this.#due.take(now);
+    for (const [index, topic] of topics.entries()) {
       try {
         const { pruned, nextMs } = await store.prune(topic, {
           now,
@@ -47,7 +50,7 @@ export class Pruner {
         else if (nextMs !== undefined) this.#due.note(topic, Math.max(nextMs, now + 1_000));
         this.#noteWindow(topic, now);
       } catch (error) {
-        this.#due.note(topic, now + 1_000);
+        for (const left of topics.slice(index)) this.#due.note(left, now + RETRY_MS);
         throw error;
       }
     }

@@ -6,9 +6,10 @@
  * another broker finishes what a dead one began. At most a few sessions per
  * tick, so that a mass death is worked off at a bounded rate and not as a storm.
  */
+
+import type { TopicName } from "../domain/ids.js";
 import { LIMITS } from "../domain/limits.js";
 import type { Millis } from "../domain/task.js";
-import type { TopicName } from "../domain/ids.js";
 import type { Expired, SessionRecord } from "../store/store.js";
 import type { EngineContext } from "./context.js";
 import type { TaskqueueEvent } from "./events.js";
@@ -56,6 +57,7 @@ export async function endLeases(
   const { store, options, settings } = context;
   let count = 0;
   for (const { topic } of session.subscriptions) {
+    if (charge === "lost" && !settings.knows(topic)) await settings.refresh(topic);
     const undelivered = session.undelivered.find((entry) => entry.topic === topic)?.tokens ?? [];
     for (let more = true; more; ) {
       const answer = await store.expire(topic, session.id, {

@@ -12,6 +12,8 @@ export class SessionKeeper {
   readonly #sessions: ReadonlySet<WorkerSession>;
   readonly #onSilent: (session: WorkerSession) => void;
   #beats = 0;
+  /** On the monotonic clock, when the latest tick was over. */
+  #restedAt = Number.POSITIVE_INFINITY;
 
   constructor(
     context: EngineContext,
@@ -24,8 +26,18 @@ export class SessionKeeper {
   }
 
   async tick(): Promise<undefined> {
-    const { clock, options, store } = this.#context;
-    const now = clock.monotonic();
+    const { clock } = this.#context;
+    try {
+      await this.#tick(clock.monotonic());
+    } finally {
+      this.#restedAt = clock.monotonic();
+    }
+  }
+
+  async #tick(now: number): Promise<void> {
+    const { options, store } = this.#context;
+    // A process that stood still has read nothing meanwhile: no worker is to blame for that.
+    if (now - this.#restedAt > 2 * options.heartbeatMs) for (const session of this.#sessions) session.heard();
     this.#beats++;
     const alive: WorkerSession[] = [];
     for (const session of [...this.#sessions]) {

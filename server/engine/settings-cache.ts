@@ -4,8 +4,9 @@
  * go by the old ones. Pausing is not read from here: the store itself enforces
  * it.
  */
-import { DEFAULTS } from "../domain/limits.js";
+
 import type { TopicName } from "../domain/ids.js";
+import { DEFAULTS } from "../domain/limits.js";
 import type { Backoff } from "../domain/retry.js";
 import type { TaskHead } from "../domain/task.js";
 import type { TopicSettings } from "../domain/topic.js";

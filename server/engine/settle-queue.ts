@@ -33,6 +33,11 @@ export class UpdateReceipt implements ReportReceipt {
     this.#settle();
   }
 
+  /** Nothing is known, and so nothing is settled: the worker reports again elsewhere. */
+  abandoned(lease: HeldLease): void {
+    this.#session?.abandoned(lease);
+  }
+
   #settle(): void {
     this.pending--;
     if (this.pending === 0) this.#onSettled();

@@ -2,8 +2,9 @@
  * The slow walk over all topics: a bounded piece at each step, round and round.
  * It finds what lost wake-ups missed, and what was there before this broker.
  */
-import type { EngineContext } from "./context.js";
+
 import type { TopicRow } from "../store/store.js";
+import type { EngineContext } from "./context.js";
 
 const TOPICS_PER_STEP = 100;
 

@@ -15,6 +15,8 @@ import type { EngineContext } from "./context.js";
 import { decodeEvents, type EventType, type TaskqueueEvent } from "./events.js";
 
 const READ_LIMIT = 100;
+/** Events of one page, which must fit a message of the usual 4 MiB. */
+const PAGE_EVENTS_MAX = 500;
 const READ_WAIT_MS = 2_000;
 /** Entries the hub remembers, for watchers that catch up with it. */
 const RECENT_MAX = 500;
@@ -48,10 +50,19 @@ function admits<Value>(wanted: ReadonlySet<Value>, value: Value | undefined): bo
   return wanted.size === 0 || (value !== undefined && wanted.has(value));
 }
 
+/** Events of one entry of the log that passed a watcher's filter. */
+interface Passed {
+  readonly events: readonly TaskqueueEvent[];
+  readonly cursor: string;
+}
+
 /** One watcher: a bounded queue between the hub and a stream. */
 export class Watcher {
   readonly #filter: WatchFilter;
-  #events: TaskqueueEvent[] = [];
+  #queue: Passed[] = [];
+  /** Events in the queue. */
+  #count = 0;
+  /** Where the watcher stands when the queue is taken. */
   #cursor: string;
   #dropped = false;
   /** Set while the hub still reads entries that this watcher has read by itself. */
@@ -64,13 +75,17 @@ export class Watcher {
   }
 
   push(events: readonly TaskqueueEvent[], cursor: string): void {
-    for (const event of events) if (passes(this.#filter, event)) this.#events.push(event);
-    if (this.#events.length > LIMITS.watcherEventsMax) {
-      this.#events = [];
+    const passed = events.filter((event) => passes(this.#filter, event));
+    this.#cursor = cursor;
+    if (passed.length === 0) return;
+    this.#queue.push({ events: passed, cursor });
+    this.#count += passed.length;
+    if (this.#count > LIMITS.watcherEventsMax) {
+      this.#queue = [];
+      this.#count = 0;
       this.#dropped = true;
     }
-    this.#cursor = cursor;
-    if (this.#events.length > 0) this.#wake();
+    this.#wake();
   }
 
   /** What the hub reads up to and with this cursor is known already. */
@@ -84,8 +99,11 @@ export class Watcher {
     else if (this.#skipTo === cursor) this.#skipTo = undefined;
   }
 
-  gap(): void {
+  /** Events were lost; the watcher goes on after `cursor`, if one is given. */
+  gap(cursor = this.#cursor): void {
+    this.#cursor = cursor;
     this.#dropped = true;
+    this.#wake();
   }
 
   #wake(): void {
@@ -96,15 +114,29 @@ export class Watcher {
 
   /** Resolves when there is something to take. */
   filled(): Promise<void> {
-    if (this.#events.length > 0) return Promise.resolve();
+    if (this.#count > 0 || this.#dropped) return Promise.resolve();
     return new Promise((resolve) => {
       this.#notify = resolve;
     });
   }
 
+  /** Takes as much as fits a page: whole entries of the log, so that its cursor can be resumed from. */
   take(): WatchPage {
-    const page = { events: this.#events, cursor: this.#cursor, dropped: this.#dropped };
-    this.#events = [];
+    let entries = 0;
+    let count = 0;
+    for (const { events } of this.#queue) {
+      if (entries > 0 && count + events.length > PAGE_EVENTS_MAX) break;
+      count += events.length;
+      entries++;
+    }
+    const taken = this.#queue.splice(0, entries);
+    this.#count -= count;
+    const last = this.#queue.length > 0 ? taken.at(-1) : undefined;
+    const page = {
+      events: taken.flatMap(({ events }) => events),
+      cursor: last?.cursor ?? this.#cursor,
+      dropped: this.#dropped,
+    };
     this.#dropped = false;
     return page;
   }
@@ -136,8 +168,8 @@ export class WatchHub {
     try {
       const reading = await this.#start();
       const watcher = new Watcher(filter, reading.cursor);
-      if (after !== "") await this.#catchUp(watcher, after, reading);
-      this.#watchers.add(watcher);
+      if (after === "") this.#watchers.add(watcher);
+      else await this.#catchUp(watcher, after, reading);
       return watcher;
     } catch (error) {
       this.#left();
@@ -230,25 +262,40 @@ export class WatchHub {
     for (const watcher of this.#watchers) watcher.follow(events, entry.cursor);
   }
 
-  /** Feeds a watcher from the log until it stands where the hub stands. */
+  /** Feeds a watcher from the log until it stands where the hub stands, and lets it follow from there. */
   async #catchUp(watcher: Watcher, after: string, state: State & { kind: "reading" }): Promise<void> {
+    const { store } = this.#context;
     let cursor = after;
-    for (;;) {
-      const page = await this.#context.store.readEvents({ after: cursor, limit: READ_LIMIT, waitMs: 0 });
-      if (page.gap) watcher.gap();
-      for (const entry of page.entries) watcher.push(decodeEvents(entry.batch), entry.cursor);
-      cursor = page.cursor;
-      if (cursor === state.cursor) return;
-      const index = this.#recent.findIndex((entry) => entry.cursor === cursor);
-      if (index !== -1) {
-        for (const entry of this.#recent.slice(index + 1)) watcher.push(decodeEvents(entry.batch), entry.cursor);
-        return;
+    for (let strange = false; ; strange = true) {
+      for (let more = true; more; ) {
+        const page = await store.readEvents({ after: cursor, limit: READ_LIMIT, waitMs: 0 });
+        if (page.gap) watcher.gap();
+        for (const entry of page.entries) watcher.push(decodeEvents(entry.batch), entry.cursor);
+        cursor = page.cursor;
+        if (this.#meets(watcher, cursor, state)) return;
+        more = page.entries.length > 0;
       }
-      if (page.entries.length === 0) {
-        // The watcher is ahead of the hub.
-        watcher.skipTo(cursor);
-        return;
-      }
+      // The watcher is ahead of the hub, or its cursor is of a log that is no more.
+      const end = await store.readEvents({ limit: 1, waitMs: 0 });
+      if (this.#meets(watcher, cursor, state)) return;
+      if (end.cursor !== cursor && !strange) continue;
+      if (end.cursor === cursor) watcher.skipTo(cursor);
+      else watcher.gap(state.cursor);
+      this.#watchers.add(watcher);
+      return;
     }
+  }
+
+  /**
+   * Lets a watcher follow from a cursor that the hub has come by, after what the
+   * hub read since; false when it has not. Without an await: nothing slips in between.
+   */
+  #meets(watcher: Watcher, cursor: string, state: State & { kind: "reading" }): boolean {
+    const index = this.#recent.findIndex((entry) => entry.cursor === cursor);
+    if (cursor !== state.cursor && index === -1) return false;
+    const since = cursor === state.cursor ? [] : this.#recent.slice(index + 1);
+    for (const entry of since) watcher.push(decodeEvents(entry.batch), entry.cursor);
+    this.#watchers.add(watcher);
+    return true;
   }
 }

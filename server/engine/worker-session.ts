@@ -17,7 +17,7 @@ import { decideFailure, type FailureAdvice } from "../domain/retry.js";
 import type { Progress } from "../domain/task.js";
 import type { Leased, SessionRecord, SessionRef, Undelivered } from "../store/store.js";
 import type { EngineContext } from "./context.js";
-import { type CancelReason, type HeldLease, holdLease, wireTokenOf } from "./held-lease.js";
+import { type CancelReason, DELIVERED_BEFORE, type HeldLease, holdLease, wireTokenOf } from "./held-lease.js";
 import type { Lane } from "./lane.js";
 import { Outbox } from "./outbox.js";
 import { SettleQueue, type UpdateReceipt } from "./settle-queue.js";
@@ -54,6 +54,8 @@ export interface ReportReceipt {
   stored(lease: HeldLease, held: boolean): void;
   /** The attempt goes on (`held`), or the lease had been lost. */
   noted(lease: HeldLease, held: boolean): void;
+  /** The broker stops without knowing whether the end of the attempt is stored. */
+  abandoned(lease: HeldLease): void;
 }
 
 export interface CompletedReport {
@@ -83,6 +85,10 @@ export interface WorkerUpdate {
   readonly renew: readonly string[];
 }
 
+function isFull({ concurrency, inFlight }: SubscriptionState): boolean {
+  return concurrency !== 0 && inFlight >= concurrency;
+}
+
 export class WorkerSession implements ReportReceipt {
   readonly worker: string;
   readonly outbox: Outbox;
@@ -103,6 +109,8 @@ export class WorkerSession implements ReportReceipt {
   #outstanding = 0;
   readonly #deliveries: { readonly number: number; readonly count: number }[] = [];
   #received = 0;
+  /** Whether tasks were not asked for because the stream could take no more. */
+  #stalled = false;
   #heardAt: number;
   #whenEmpty: (() => void) | undefined;
 
@@ -120,7 +128,7 @@ export class WorkerSession implements ReportReceipt {
     this.#bytesMax = options.bytesMax;
     this.#onLost = options.onLost;
     this.#heardAt = context.clock.monotonic();
-    this.outbox = new Outbox((number, count) => this.#deliveries.push({ number, count }));
+    this.outbox = new Outbox((number, count) => this.#delivering(number, count));
     this.#settles = new SettleQueue((number) => this.outbox.settled(number));
     for (const { topic, concurrency, weight } of record.subscriptions) {
       this.#subscriptions.set(topic, {
@@ -167,6 +175,7 @@ export class WorkerSession implements ReportReceipt {
     for (const leased of leases) {
       const lease = holdLease(leased, subscription, this.#context.settings.timeoutMs(topic, leased.head));
       lease.spec = undefined;
+      lease.delivery = DELIVERED_BEFORE;
       this.#hold(lease);
       subscription.inFlight++;
     }
@@ -187,20 +196,32 @@ export class WorkerSession implements ReportReceipt {
   /** Sets credit aside for up to `limit` tasks of a topic; undefined when there is none. */
   grant(topic: TopicName, limit: number): Grant | undefined {
     const subscription = this.#subscriptions.get(topic);
-    if (this.#state !== "attached" || subscription === undefined || this.outbox.stalled) return undefined;
+    if (this.#state !== "attached" || subscription === undefined) return undefined;
+    if (this.outbox.stalled) {
+      this.#stalled = true;
+      return undefined;
+    }
     const credit = this.#window - this.#outstanding;
     if (credit <= 0) return undefined;
     const room = subscription.concurrency === 0 ? credit : subscription.concurrency - subscription.inFlight;
     const bytesFree = this.#bytesMax - this.#heldBytes - this.#reservedBytes;
-    if (room <= 0 || (bytesFree <= 0 && this.#held.size > 0)) return undefined;
+    if (room <= 0 || bytesFree <= 0) return undefined;
     const count = Math.min(limit, room, this.#shareOf(subscription, credit));
     if (count <= 0) return undefined;
-    const bytesMax = Math.max(1, Math.min(bytesFree, DEMAND_BYTES_MAX));
+    const bytesMax = Math.min(bytesFree, DEMAND_BYTES_MAX);
     this.#outstanding += count;
     subscription.inFlight += count;
     subscription.served += count / subscription.weight;
     this.#reservedBytes += bytesMax;
     return { session: this, ref: this.#ref, subscription, limit: count, bytesMax };
+  }
+
+  /** The stream takes a delivery. */
+  #delivering(number: number, count: number): void {
+    this.#deliveries.push({ number, count });
+    if (!this.#stalled) return;
+    this.#stalled = false;
+    this.#pumpAll();
   }
 
   /** How much of `credit` a topic may take when several of the worker's topics have tasks. */
@@ -209,6 +230,8 @@ export class WorkerSession implements ReportReceipt {
     let weights = this.#hotTopics.has(subscription) ? 0 : subscription.weight;
     let least = subscription.served;
     for (const other of this.#hotTopics) {
+      // Nothing is kept free for a topic that can take nothing now.
+      if (other !== subscription && isFull(other)) continue;
       weights += other.weight;
       least = Math.min(least, other.served);
     }
@@ -231,13 +254,14 @@ export class WorkerSession implements ReportReceipt {
     this.#hotTopics.add(subscription);
   }
 
-  /** Gives back credit that a demand did not use. */
+  /** Gives back credit that a demand did not use; another topic may have a use for it. */
   refund(grant: Grant, unused = grant.limit): void {
     const { subscription } = grant;
     this.#reservedBytes -= grant.bytesMax;
     this.#outstanding -= unused;
     subscription.inFlight -= unused;
     subscription.served -= unused / subscription.weight;
+    this.#pumpAll();
   }
 
   /** Takes over `leased[from…to)`, the answer to a demand. */
@@ -258,7 +282,6 @@ export class WorkerSession implements ReportReceipt {
         this.#handBack(lease);
       }
     }
-    if (to > from && unused === 0 && this.#hotTopics.size > 1) this.#pumpAll();
   }
 
   #hold(lease: HeldLease): void {
@@ -272,6 +295,7 @@ export class WorkerSession implements ReportReceipt {
   }
 
   #pumpAll(): void {
+    if (this.#window <= this.#outstanding) return;
     for (const subscription of this.#hotTopics) subscription.lane.pump();
   }
 
@@ -302,17 +326,23 @@ export class WorkerSession implements ReportReceipt {
     this.#credit(update.received, update.slots);
   }
 
-  /** Records the end of an attempt as reported: its room is free from now on. */
+  /** The lease that a report is about; undefined, and the worker is told, when it is lost. */
   #takeReported(token: string): HeldLease | undefined {
     const lease = this.#held.get(token);
     if (!lease || lease.reported) {
       this.outbox.lost(token);
       return undefined;
     }
+    this.#end(lease);
+    return lease;
+  }
+
+  /** The attempt is over: its room is free from now on, whatever the store says. */
+  #end(lease: HeldLease): void {
     lease.reported = true;
     lease.subscription.inFlight--;
     this.#heldBytes -= lease.bytes;
-    return lease;
+    if (lease.timeoutMs > 0 || lease.stop) this.#context.attempts.forget(lease);
   }
 
   #fail(report: FailedReport, receipt: UpdateReceipt): void {
@@ -371,20 +401,19 @@ export class WorkerSession implements ReportReceipt {
     if (!held) this.#loseLease(lease);
   }
 
+  abandoned(lease: HeldLease): void {
+    this.#drop(lease);
+  }
+
   /** A lease ended without the worker's doing: it is told so. */
   #loseLease(lease: HeldLease): void {
-    if (!lease.reported) {
-      lease.reported = true;
-      lease.subscription.inFlight--;
-      this.#heldBytes -= lease.bytes;
-    }
+    if (!lease.reported) this.#end(lease);
     this.#drop(lease);
     this.outbox.lost(lease.wireToken);
   }
 
   #drop(lease: HeldLease): void {
     this.#held.delete(lease.wireToken);
-    if (lease.timeoutMs > 0 || lease.stop) this.#context.attempts.forget(lease);
     if (this.#held.size === 0) this.#whenEmpty?.();
   }
 
@@ -417,11 +446,10 @@ export class WorkerSession implements ReportReceipt {
   /** The worker did not stop in time: ends its lease. */
   endAttempt(lease: HeldLease): void {
     if (lease.reported || !lease.stop) return;
-    lease.reported = true;
-    lease.subscription.inFlight--;
-    this.#heldBytes -= lease.bytes;
+    this.#end(lease);
     this.outbox.lost(lease.wireToken);
-    const quietly: ReportReceipt = { stored: () => this.#drop(lease), noted: () => {} };
+    const drop = () => this.#drop(lease);
+    const quietly: ReportReceipt = { stored: drop, noted: () => {}, abandoned: drop };
     if (lease.stop.reason === "cancelled") lease.subscription.lane.release(lease, quietly);
     else this.failLease(lease, `the attempt took longer than its timeout of ${lease.timeoutMs} ms`, {}, quietly);
   }
@@ -458,8 +486,7 @@ export class WorkerSession implements ReportReceipt {
   }
 
   #handBack(lease: HeldLease): void {
-    lease.reported = true;
-    lease.subscription.inFlight--;
+    this.#end(lease);
     lease.subscription.lane.release(lease, this);
   }
 }

@@ -2,17 +2,21 @@
  * The workers attached to this broker: opening, resuming and ending their
  * sessions. What a session holds and how it is fed is WorkerSession's business.
  */
+
+import assert from "node:assert";
 import { randomBytes } from "node:crypto";
 import { TaskqueueError } from "../domain/errors.js";
-import { parseSessionId, type LeaseToken, type SessionId, type TopicName } from "../domain/ids.js";
+import { type LeaseToken, parseSessionId, type SessionId, type TaskId, type TopicName } from "../domain/ids.js";
 import { LIMITS } from "../domain/limits.js";
-import assert from "node:assert";
 import type { SessionRecord, Subscription } from "../store/store.js";
 import type { EngineContext } from "./context.js";
 import { wireTokenOf } from "./held-lease.js";
 import type { Lane } from "./lane.js";
 import { endLeases } from "./reaper.js";
 import { WorkerSession } from "./worker-session.js";
+
+/** Tasks looked at in one call for cancellations: they come with all their bytes. */
+const RECALL_BATCH = 100;
 
 /** How a worker introduces itself. */
 export interface WorkerHello {
@@ -22,9 +26,7 @@ export interface WorkerHello {
   readonly subscriptions: readonly Subscription[];
   readonly slots: number;
   readonly bytesMax: number;
-  readonly resume:
-    | { readonly id: SessionId; readonly secret: string; readonly tokens: readonly string[] }
-    | undefined;
+  readonly resume: { readonly id: SessionId; readonly secret: string; readonly tokens: readonly string[] } | undefined;
 }
 
 /** Why a stream is to end that the worker did not end itself. */
@@ -36,6 +38,7 @@ export class Workers {
   readonly #sessions = new Set<WorkerSession>();
   readonly #ends = new Map<WorkerSession, (reason: EndReason) => void>();
   #draining = false;
+  #stopped = false;
 
   constructor(context: EngineContext, laneOf: (topic: TopicName) => Lane) {
     this.#context = context;
@@ -48,7 +51,7 @@ export class Workers {
 
   /** Opens or resumes a session. `onEnd` is called at most once, when the broker ends it. */
   async attach(hello: WorkerHello, onEnd: (reason: EndReason) => void): Promise<WorkerSession> {
-    if (this.#draining) throw new TaskqueueError("DRAINING", "this broker is about to stop");
+    if (this.#draining) throw draining();
     for (const { topic } of hello.subscriptions) {
       if (!this.#context.settings.knows(topic)) await this.#context.settings.refresh(topic);
     }
@@ -60,6 +63,7 @@ export class Workers {
       this.#laneOf,
     );
     if (hello.resume) await this.#takeUp(session, hello.resume.tokens);
+    if (this.#stopped) throw draining();
     // An older stream of the same session on this broker is a half-open connection.
     for (const other of [...this.#sessions]) {
       if (other.ref.id === record.id) this.#end(other, "session_moved");
@@ -67,6 +71,7 @@ export class Workers {
     this.#sessions.add(session);
     this.#ends.set(session, onEnd);
     session.start();
+    if (hello.resume) void this.recallCancels(session);
     if (this.#draining) session.outbox.drain(0);
     return session;
   }
@@ -123,6 +128,28 @@ export class Workers {
     for (const token of claimed) session.outbox.lost(token);
   }
 
+  /** Tells a worker to stop what somebody asked to cancel while nobody here listened. */
+  async recallCancels(session: WorkerSession): Promise<void> {
+    const { store, log } = this.#context;
+    const byTopic = new Map<TopicName, TaskId[]>();
+    for (const { topic, id } of session.held) {
+      const ids = byTopic.get(topic);
+      if (ids) ids.push(id);
+      else byTopic.set(topic, [id]);
+    }
+    try {
+      for (const [topic, ids] of byTopic) {
+        for (let from = 0; from < ids.length; from += RECALL_BATCH) {
+          for (const record of await store.get(topic, ids.slice(from, from + RECALL_BATCH))) {
+            if (record?.cancelRequested && record.lease) session.cancel(record.lease.token, topic);
+          }
+        }
+      }
+    } catch (error) {
+      log.debug({ err: error, session: session.ref.id }, "cancellations could not be looked up");
+    }
+  }
+
   /** The worker said goodbye: everything it held is handed back at once. */
   async goodbye(session: WorkerSession): Promise<void> {
     this.#forget(session);
@@ -167,6 +194,7 @@ export class Workers {
   /** Ends all streams. */
   async stop(): Promise<void> {
     this.#draining = true;
+    this.#stopped = true;
     const sessions = [...this.#sessions];
     await Promise.all(
       sessions.map(async (session) => {
@@ -187,4 +215,8 @@ export class Workers {
     this.#sessions.delete(session);
     this.#ends.delete(session);
   }
+}
+
+function draining(): TaskqueueError {
+  return new TaskqueueError("DRAINING", "this broker is about to stop");
 }

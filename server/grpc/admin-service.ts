@@ -140,9 +140,7 @@ function settingsInput(wire: WireSettings): Omit<TopicSettings, "paused"> {
   return {
     ...(numRetries === undefined ? {} : { numRetries: whole("num_retries", numRetries, 0, LIMITS.numRetriesMax) }),
     ...(backoff === undefined ? {} : { backoff: backoffInput("settings.backoff", backoff) }),
-    ...(timeout === undefined
-      ? {}
-      : { timeoutMs: fromDuration("settings.timeout", timeout, 0, LIMITS.timeoutMsMax) }),
+    ...(timeout === undefined ? {} : { timeoutMs: fromDuration("settings.timeout", timeout, 0, LIMITS.timeoutMsMax) }),
     ...(lostLeasesMax === undefined
       ? {}
       : { lostLeasesMax: whole("lost_leases_max", lostLeasesMax, 1, LIMITS.lostLeasesMax) }),

@@ -1,11 +1,11 @@
 /** BrokerService: parse, call, convert. */
-import {
-  type EnqueueStreamResponse,
-  type EventType,
-  type Stats,
-  type StatsRequest,
-  type WatchRequest,
-  type WatchResponse,
+import type {
+  EnqueueStreamResponse,
+  EventType,
+  Stats,
+  StatsRequest,
+  WatchRequest,
+  WatchResponse,
 } from "@taskqueue/sdk/gen/taskqueue/v1/broker.js";
 import type { CallContext } from "nice-grpc-common";
 import { invalid, TaskqueueError } from "../domain/errors.js";
@@ -37,7 +37,7 @@ export function brokerService(broker: Broker, clock: Clock, log: Log) {
     },
 
     enqueueStream(requests: AsyncIterable<Uint8Array>, context: CallContext) {
-      return pipeline(requests, context, (request) => enqueueOne(broker, log, request));
+      return pipeline(broker, requests, context, (request) => enqueueOne(broker, log, request));
     },
 
     async stats({ topic, perTopic }: StatsRequest) {
@@ -94,8 +94,13 @@ function enqueueError(log: Log, error: unknown) {
   };
 }
 
-/** Handles requests concurrently and answers them in their order. */
+/**
+ * Handles requests concurrently and answers them in their order. When the broker
+ * drains, answers what it has begun and ends the stream, so that the producer
+ * moves on.
+ */
 async function* pipeline<Request, Response>(
+  broker: Broker,
   requests: AsyncIterable<Request>,
   context: CallContext,
   handle: (request: Request) => Promise<Response>,
@@ -128,6 +133,7 @@ async function* pipeline<Request, Response>(
     wakeReader();
   };
   context.signal.addEventListener("abort", onAbort);
+  const unlisten = broker.onHealth(() => wake());
   try {
     while (!context.signal.aborted) {
       const answer = answers.shift();
@@ -137,12 +143,15 @@ async function* pipeline<Request, Response>(
       } else if (ended) {
         if (failure !== undefined) throw failure;
         return;
+      } else if (broker.health === "draining" || broker.health === "stopped") {
+        throw new TaskqueueError("DRAINING", "this broker is about to stop; enqueue through another one");
       } else {
         await new Promise<void>((resolve) => (wake = resolve));
       }
     }
   } finally {
     context.signal.removeEventListener("abort", onAbort);
+    unlisten();
     wakeReader();
   }
 }
@@ -164,7 +173,8 @@ async function* watch(
   let lastSent = clock.monotonic();
   let lastStats = clock.monotonic();
   try {
-    yield { events: [], ...pick(watcher.take()) };
+    const first = watcher.take();
+    yield { events: first.events.map((event) => toEvent(event)), ...pick(first) };
     while (!context.signal.aborted && broker.health !== "draining" && broker.health !== "stopped") {
       const now = clock.monotonic();
       const quietLeft = lastSent + SIGN_OF_LIFE_MS - now;
@@ -214,7 +224,10 @@ function watchFilter(request: WatchRequest): WatchFilter {
     return new Set(values);
   };
   return {
-    topics: bounded("topics", request.topics.map((text, index) => topicName(`topics[${index}]`, text))),
+    topics: bounded(
+      "topics",
+      request.topics.map((text, index) => topicName(`topics[${index}]`, text)),
+    ),
     taskIds: bounded("task_ids", request.taskIds),
     externalIds: bounded("external_ids", request.externalIds),
     types: new Set(request.types.map((type, index) => eventType(`types[${index}]`, type))),

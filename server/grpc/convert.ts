@@ -1,6 +1,12 @@
 /** From the broker's words to the wire's. Maps are checked to be complete: a new word stops the build. */
 import { Value } from "@taskqueue/sdk/gen/google/protobuf/struct.js";
-import { TaskOutcome, type TaskResult, type TopicInfo, type TopicSettings, type WorkerInfo } from "@taskqueue/sdk/gen/taskqueue/v1/admin.js";
+import {
+  TaskOutcome,
+  type TaskResult,
+  type TopicInfo,
+  type TopicSettings,
+  type WorkerInfo,
+} from "@taskqueue/sdk/gen/taskqueue/v1/admin.js";
 import { type Event, EventType, type Stats } from "@taskqueue/sdk/gen/taskqueue/v1/broker.js";
 import { DeadReason, Task, type TaskInfo, TaskState } from "@taskqueue/sdk/gen/taskqueue/v1/task.js";
 import { TaskqueueError } from "../domain/errors.js";

@@ -1,7 +1,7 @@
 /** grpc.health.v1: SERVING while the broker takes work, NOT_SERVING while its store is away or it drains. */
 import {
-  HealthCheckResponse_ServingStatus as Serving,
   type HealthServiceImplementation,
+  HealthCheckResponse_ServingStatus as Serving,
 } from "@taskqueue/sdk/gen/grpc/health/v1/health.js";
 import { type CallContext, ServerError, Status } from "nice-grpc-common";
 import type { Broker } from "../engine/broker.js";

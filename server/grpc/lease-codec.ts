@@ -3,8 +3,7 @@
  * put in as the store keeps it, without being decoded. A test compares the
  * outcome with the generated decoder; worker.proto decides the field numbers.
  */
-import { LeaseResponse, type Welcome } from "@taskqueue/sdk/gen/taskqueue/v1/worker.js";
-import { CancelReason } from "@taskqueue/sdk/gen/taskqueue/v1/worker.js";
+import { CancelReason, LeaseResponse, type Welcome } from "@taskqueue/sdk/gen/taskqueue/v1/worker.js";
 import { attemptOfLease, type HeldLease } from "../engine/held-lease.js";
 import type { Delivery } from "../engine/outbox.js";
 import { ByteWriter, fieldBytes, varintBytes } from "./byte-writer.js";

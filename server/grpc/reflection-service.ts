@@ -26,7 +26,10 @@ export function reflectionService(): ServerReflectionServiceImplementation {
       case "listServices":
         return { $case: "listServicesResponse", value: { service: services.sort().map((name) => ({ name })) } };
       case "fileByFilename":
-        return files(registry.getFile(asked.value.replace(/\.proto$/, "")) ?? registry.getFile(asked.value), asked.value);
+        return files(
+          registry.getFile(asked.value.replace(/\.proto$/, "")) ?? registry.getFile(asked.value),
+          asked.value,
+        );
       case "fileContainingSymbol":
         return files(fileOf(asked.value), asked.value);
       case "allExtensionNumbersOfType":

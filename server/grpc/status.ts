@@ -4,7 +4,7 @@
  * The code travels as the reason of an ErrorInfo detail, not in the message;
  * refused fields as a BadRequest; waiting times as a RetryInfo.
  */
-import { type CallContext, type ServerMiddlewareCall, ServerError, Status } from "nice-grpc-common";
+import { type CallContext, ServerError, type ServerMiddlewareCall, Status } from "nice-grpc-common";
 import { BadRequest, type ErrorDetails, ErrorInfo, RetryInfo, RichServerError } from "nice-grpc-error-details";
 import { CODES, TaskqueueError } from "../domain/errors.js";
 import type { Log } from "../lib/log.js";

@@ -2,7 +2,7 @@
  * From a Task on the wire to a task for the store: checks every field, and
  * encodes what the broker only passes on.
  */
-import { type Backoff as WireBackoff, Task } from "@taskqueue/sdk/gen/taskqueue/v1/task.js";
+import { Task, type Backoff as WireBackoff } from "@taskqueue/sdk/gen/taskqueue/v1/task.js";
 import { invalid, TaskqueueError } from "../domain/errors.js";
 import type { TaskId, TopicName } from "../domain/ids.js";
 import { DEFAULTS, LIMITS } from "../domain/limits.js";
@@ -49,9 +49,7 @@ export function taskInput(path: string, task: Task, { now, taskBytesMax }: TaskI
       enqueuedAtMs: now,
       priority: wholeNumber(`${path}.priority`, task.priority, INT32_MIN, INT32_MAX),
       externalId: plainText(`${path}.external_id`, task.externalId, LIMITS.externalIdBytesMax),
-      retentionMs: task.retention
-        ? fromDuration(`${path}.retention`, task.retention, 0, LIMITS.retentionMsMax)
-        : 0,
+      retentionMs: task.retention ? fromDuration(`${path}.retention`, task.retention, 0, LIMITS.retentionMsMax) : 0,
       ...(task.numRetries === undefined
         ? {}
         : { numRetries: wholeNumber(`${path}.num_retries`, task.numRetries, 0, LIMITS.numRetriesMax) }),
@@ -131,9 +129,7 @@ export function backoffInput(path: string, backoff: WireBackoff): Backoff {
   }
   if (!(jitter >= 0 && jitter <= 1)) throw invalid(`${path}.jitter`, jitter, "must be 0 to 1");
   return {
-    initialMs: initial
-      ? fromDuration(`${path}.initial`, initial, 0, LIMITS.backoffMsMax)
-      : DEFAULTS.backoff.initialMs,
+    initialMs: initial ? fromDuration(`${path}.initial`, initial, 0, LIMITS.backoffMsMax) : DEFAULTS.backoff.initialMs,
     factor: factor === 0 ? DEFAULTS.backoff.factor : factor,
     maxMs: max ? fromDuration(`${path}.max`, max, 0, LIMITS.backoffMsMax) : DEFAULTS.backoff.maxMs,
     jitter,

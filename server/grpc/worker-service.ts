@@ -7,7 +7,12 @@
  * so only a `goodbye` is a goodbye: every other end is a lost connection.
  */
 import { Value } from "@taskqueue/sdk/gen/google/protobuf/struct.js";
-import type { Hello, LeaseRequest, RenewSessionRequest, WorkerUpdate as WireUpdate } from "@taskqueue/sdk/gen/taskqueue/v1/worker.js";
+import type {
+  Hello,
+  LeaseRequest,
+  RenewSessionRequest,
+  WorkerUpdate as WireUpdate,
+} from "@taskqueue/sdk/gen/taskqueue/v1/worker.js";
 import type { CallContext } from "nice-grpc-common";
 import { invalid, TaskqueueError } from "../domain/errors.js";
 import { parseSessionId } from "../domain/ids.js";
@@ -101,7 +106,10 @@ function finish(end: End | undefined): void {
 function endError(reason: EndReason): TaskqueueError {
   switch (reason) {
     case "session_moved":
-      return new TaskqueueError("SESSION_MOVED", "the session is no longer this stream's: it was resumed elsewhere, or is over");
+      return new TaskqueueError(
+        "SESSION_MOVED",
+        "the session is no longer this stream's: it was resumed elsewhere, or is over",
+      );
     case "silent":
       return new TaskqueueError("SESSION_LOST", "the worker gave no sign of life for too long");
     case "session_lost":
@@ -111,7 +119,10 @@ function endError(reason: EndReason): TaskqueueError {
   }
 }
 
-async function readHello(iterator: AsyncIterator<LeaseRequest>, context: CallContext): Promise<WorkerHello | undefined> {
+async function readHello(
+  iterator: AsyncIterator<LeaseRequest>,
+  context: CallContext,
+): Promise<WorkerHello | undefined> {
   const first = await iterator.next();
   // The stream ended before it began.
   if (first.done) return undefined;
@@ -221,8 +232,7 @@ function updateInput(update: WireUpdate): WorkerUpdate {
     failed: failed.map(({ leaseToken, error, retryDelay, doNotRetry }, index) => ({
       token: leaseToken,
       error: cutText(error, LIMITS.errorBytesMax),
-      retryDelayMs:
-        retryDelay && fromDuration(`update.failed[${index}].retry_delay`, retryDelay, 0, LIMITS.delayMsMax),
+      retryDelayMs: retryDelay && fromDuration(`update.failed[${index}].retry_delay`, retryDelay, 0, LIMITS.delayMsMax),
       doNotRetry,
     })),
     released,

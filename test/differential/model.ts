@@ -3,30 +3,25 @@
  * that is as naive as it can be. Maps, sorting on demand, no index that could
  * disagree with the tasks. It is the oracle of the differential test and the
  * first store of the conformance suite, and it is meant to be read beside
- * server/store/store.ts: where the prose is silent, this decides.
- *
- * A task's *situation* is its state and whatever is true in that state only, so
- * that leaving a state forgets what belonged to it. Every move names its row in
- * TRANSITIONS and is checked against it.
+ * server/store/store.ts: where the prose is silent, this decides. What a task is
+ * and how it moves is in model-task.ts, sessions are in model-sessions.ts.
  *
  * Two things a store is free in are fixed here: an ended id is forgotten exactly
  * at the end of its window, and wherever no order is promised, it is that of
  * `list`.
  */
 import assert from "node:assert";
-import { invalid } from "../../server/domain/errors.js";
 import { type LeaseToken, leaseToken, type SessionId, type TaskId, type TopicName } from "../../server/domain/ids.js";
 import { LIMITS } from "../../server/domain/limits.js";
-import { type DeadReason, isLegal, type TaskState, TRANSITIONS, type Transition } from "../../server/domain/states.js";
-import type { Millis, Progress, TaskHead, TaskRecord } from "../../server/domain/task.js";
-import { type Counter, type TopicSettings, type TopicStats } from "../../server/domain/topic.js";
+import { isLegal, type TaskState, type Transition } from "../../server/domain/states.js";
+import type { Millis, TaskRecord } from "../../server/domain/task.js";
+import type { TopicSettings } from "../../server/domain/topic.js";
 import { encodeRecord } from "../../server/store/record.js";
 import type {
   CompleteOutcome,
   Completion,
   Demand,
   EnqueueAnswer,
-  EventPage,
   Expired,
   FailOutcome,
   Failure,
@@ -47,151 +42,59 @@ import type {
   Undelivered,
   Wake,
 } from "../../server/store/store.js";
-
-type Lease = NonNullable<TaskRecord["lease"]>;
-
-type Situation =
-  | { readonly state: "scheduled"; readonly dueAtMs: Millis }
-  | { readonly state: "ready" }
-  | { readonly state: "leased"; readonly lease: Lease; readonly cancelRequested?: true; readonly progress?: Progress }
-  | { readonly state: "dead"; readonly endedAtMs: Millis; readonly deadReason: DeadReason }
-  | { readonly state: "completed"; readonly endedAtMs: Millis; readonly result?: Uint8Array }
-  | { readonly state: "cancelled"; readonly endedAtMs: Millis };
-
-interface Task {
-  readonly id: TaskId;
-  readonly head: TaskHead;
-  readonly spec: Uint8Array;
-  readonly bytes: number;
-  /** The second part of its place; the first is the priority. */
-  readonly number: number;
-  now: Situation;
-  failures: number;
-  lostLeases: number;
-  error: string;
-  /** The token of the latest failure, until the task is leased, cancelled or requeued. */
-  failedToken: LeaseToken | undefined;
-}
-
-interface Topic {
-  readonly name: TopicName;
-  /** Whether it has been enqueued to or configured. */
-  exists: boolean;
-  settings: TopicSettings;
-  readonly tasks: Map<TaskId, Task>;
-  /** Ids that completed or were cancelled, and the token of a completion. */
-  readonly ended: Map<TaskId, { readonly endedAtMs: Millis; readonly completedBy: LeaseToken | undefined }>;
-  /** The epoch at which a session is open on this topic. */
-  readonly open: Map<SessionId, number>;
-  readonly counters: Record<Counter, number>;
-  /** Numbers given out so far. */
-  places: number;
-  leases: number;
-}
-
-type Ending = { readonly now: Millis; readonly endedWindowMs: Millis };
-type SortKey = readonly (string | number)[];
-
-/** What a task is sorted by in lists: see `list`. */
-function sortKey(task: Task): SortKey {
-  const place = [task.head.priority, task.number];
-  switch (task.now.state) {
-    case "ready":
-      return place;
-    case "scheduled":
-      return [task.now.dueAtMs, ...place];
-    case "leased":
-      return [task.now.lease.session, task.id];
-    case "dead":
-    case "completed":
-    case "cancelled":
-      return [task.now.endedAtMs, ...place];
-  }
-}
-
-function compare(a: SortKey, b: SortKey): number {
-  for (const [index, left] of a.entries()) {
-    const right = b[index];
-    if (right !== undefined && left !== right) return left < right ? -1 : 1;
-  }
-  return 0;
-}
-
-function inState(topic: Topic, state: TaskState): Task[] {
-  const tasks = [...topic.tasks.values()].filter((task) => task.now.state === state);
-  return tasks.sort((a, b) => compare(sortKey(a), sortKey(b)));
-}
-
-function bytesHeld(topic: Topic): number {
-  return [...topic.tasks.values()].reduce((sum, task) => sum + task.bytes, 0);
-}
-
-function move(task: Task, transition: Transition, to: Situation): void {
-  assert(isLegal(transition, task.now.state), `${transition} from ${task.now.state}`);
-  assert.equal(to.state, TRANSITIONS[transition].to);
-  task.now = to;
-}
-
-function promoteIfDue(task: Task, now: Millis): void {
-  if (task.now.state === "scheduled" && task.now.dueAtMs <= now) move(task, "promote", { state: "ready" });
-}
-
-/** completed or cancelled: the id is remembered for the window, the task kept for its retention. */
-function end(topic: Topic, task: Task, completedBy: LeaseToken | undefined, { now, endedWindowMs }: Ending): void {
-  if (endedWindowMs > 0) topic.ended.set(task.id, { endedAtMs: now, completedBy });
-  if (task.head.retentionMs === 0) topic.tasks.delete(task.id);
-}
-
-function abort(topic: Topic, task: Task, ending: Ending): "aborted" {
-  move(task, "abort", { state: "cancelled", endedAtMs: ending.now });
-  topic.counters.aborted += 1;
-  end(topic, task, undefined, ending);
-  return "aborted";
-}
-
-function release(topic: Topic, task: Task): "released" {
-  move(task, "release", { state: "ready" });
-  topic.counters.released += 1;
-  return "released";
-}
-
-/** The task and its situation, if this very lease is held. */
-function heldLease(topic: Topic, ref: LeaseRef) {
-  const task = topic.tasks.get(ref.id);
-  if (task?.now.state !== "leased") return undefined;
-  const { lease } = task.now;
-  return lease.session === ref.session && lease.token === ref.token ? { task, situation: task.now } : undefined;
-}
-
-function hasEnded(topic: Topic, id: TaskId, { now, endedWindowMs }: Ending) {
-  const ended = topic.ended.get(id);
-  return ended !== undefined && now - ended.endedAtMs < endedWindowMs ? ended : undefined;
-}
-
-function recordOf(task: Task): TaskRecord {
-  const { id, head, spec, failures, lostLeases, error } = task;
-  return { id, head, spec, failures, lostLeases, error, ...task.now };
-}
-
-function leasedOf(task: Task, { session, token, leasedAtMs }: Lease): Leased {
-  const { id, head, spec, bytes, failures, lostLeases } = task;
-  return { id, session, token, leasedAtMs, head, spec, bytes, failures, lostLeases };
-}
+import { ModelEvents } from "./model-events.js";
+import { compare, pageOf } from "./model-page.js";
+import { ModelSessions } from "./model-sessions.js";
+import {
+  abort,
+  bytesHeld,
+  createTask,
+  createTopic,
+  type Ending,
+  end,
+  forget,
+  hasEnded,
+  heldLease,
+  inState,
+  type Lease,
+  leasedOf,
+  lose,
+  move,
+  nextDue,
+  promoteIfDue,
+  recordOf,
+  release,
+  retainedUntil,
+  sortKey,
+  statsOf,
+  type Task,
+  type Topic,
+} from "./model-task.js";
 
 export class ModelStore implements Store {
   readonly description = "the model, in memory";
   readonly #topics = new Map<TopicName, Topic>();
-  readonly #sessions = new Map<SessionId, { record: SessionRecord; expiring: boolean }>();
+  readonly #sessions = new ModelSessions();
+  readonly #events = new ModelEvents();
   readonly #listeners = new Set<(message: Wake) => void>();
-  readonly #events: Uint8Array[] = [];
-  readonly #eventWaiters = new Set<() => void>();
   #watchedUntilMs = 0;
+
+  /** For the differential test: whether a session is open on a topic, at some epoch. */
+  serves(name: TopicName, session: SessionId): boolean {
+    return this.#sessions.holdOf(name, session) !== undefined;
+  }
+
+  /** For the differential test: a task's state, and when its id ended last, whether or not the window is over. */
+  peek(name: TopicName, id: TaskId): { readonly state: TaskState | undefined; readonly endedAtMs: Millis | undefined } {
+    const topic = this.#topic(name);
+    return { state: topic.tasks.get(id)?.now.state, endedAtMs: topic.ended.get(id)?.endedAtMs };
+  }
 
   async open(): Promise<void> {}
 
   async close(): Promise<void> {
     this.#listeners.clear();
-    for (const wake of this.#eventWaiters) wake();
+    this.#events.close();
   }
 
   async pulse() {
@@ -225,24 +128,7 @@ export class ModelStore implements Store {
       if (fresh.size > 0 && (tooMany || tooLarge)) {
         return { kind: "full", tasks: topic.tasks.size, bytes: bytesHeld(topic) };
       }
-      for (const { id, head, spec, dueAtMs } of fresh.values()) {
-        topic.places += 1;
-        const task: Task = {
-          id,
-          head,
-          spec,
-          bytes: encodeRecord(head, spec).length,
-          number: topic.places,
-          now: { state: "scheduled", dueAtMs },
-          failures: 0,
-          lostLeases: 0,
-          error: "",
-          failedToken: undefined,
-        };
-        promoteIfDue(task, now);
-        topic.tasks.set(id, task);
-        topic.exists = true;
-      }
+      for (const task of fresh.values()) promoteIfDue(createTask(topic, task), now);
       topic.counters.enqueued += fresh.size;
       return { kind: "enqueued", created, ...this.#serve(topic, options.demands ?? [], now) };
     });
@@ -256,7 +142,7 @@ export class ModelStore implements Store {
     const leased: Leased[] = [];
     const lostSessions: SessionId[] = [];
     for (const { session, limit, bytesMax } of demands) {
-      if (topic.open.get(session.id) !== session.epoch) {
+      if (this.#sessions.holdOf(topic.name, session.id) !== session.epoch) {
         lostSessions.push(session.id);
         continue;
       }
@@ -387,7 +273,7 @@ export class ModelStore implements Store {
     },
   ): Promise<{ readonly expired: readonly Expired[]; readonly more: boolean }> {
     return this.#change(name, (topic) => {
-      topic.open.delete(session);
+      this.#sessions.endHold(name, session);
       const leases = this.#leasesOf(topic, session);
       const expired = leases.slice(0, options.limit).map(({ task, lease, cancelRequested }): Expired => {
         const uncharged = options.charge === "none" || options.undelivered.includes(lease.token);
@@ -402,13 +288,12 @@ export class ModelStore implements Store {
     });
   }
 
-  async prune(name: TopicName, { now, endedWindowMs, limit }: Ending & { readonly limit: number }) {
+  async prune(name: TopicName, { now, limit }: Ending & { readonly limit: number }) {
     return this.#change(name, (topic) => {
       const kept = [...inState(topic, "completed"), ...inState(topic, "cancelled")];
       const byRetention = kept.sort((a, b) => retainedUntil(a) - retainedUntil(b));
       const over = byRetention.filter((task) => retainedUntil(task) <= now).slice(0, limit);
       for (const task of over) topic.tasks.delete(task.id);
-      for (const [id, { endedAtMs }] of topic.ended) if (now - endedAtMs >= endedWindowMs) topic.ended.delete(id);
       const next = byRetention[over.length];
       return { pruned: over.length, ...(next === undefined ? {} : { nextMs: retainedUntil(next) }) };
     });
@@ -529,122 +414,46 @@ export class ModelStore implements Store {
   }
 
   async openSession(session: NewSession): Promise<void> {
-    this.#sessions.set(session.id, {
-      record: { ...session, epoch: 1, attached: true, undelivered: [] },
-      expiring: false,
-    });
-    for (const { topic } of session.subscriptions) this.#topic(topic).open.set(session.id, 1);
+    this.#sessions.open(session);
   }
 
   async resumeSession(
-    { id, secret }: { readonly id: SessionId; readonly secret: string },
+    session: { readonly id: SessionId; readonly secret: string },
     by: { readonly broker: string; readonly address: string; readonly expiresAtMs: Millis },
   ) {
-    const session = this.#sessions.get(id);
-    if (session === undefined || session.expiring || session.record.secret !== secret) {
-      return { kind: "session_lost" as const };
-    }
-    const epoch = session.record.epoch + 1;
-    session.record = { ...session.record, ...by, epoch, attached: true };
-    for (const { topic } of session.record.subscriptions) {
-      const { open } = this.#topic(topic);
-      if (open.has(id)) open.set(id, epoch);
-    }
-    return { kind: "resumed" as const, session: session.record };
-  }
-
-  /** The session, if this epoch of it is alive. */
-  #live({ id, epoch }: SessionRef) {
-    const session = this.#sessions.get(id);
-    return session?.record.epoch === epoch && !session.expiring ? session : undefined;
+    return this.#sessions.resume(session, by);
   }
 
   async renewSessions(refs: readonly SessionRef[], expiresAtMs: Millis): Promise<readonly ("renewed" | "lost")[]> {
-    return refs.map((ref) => {
-      const session = this.#live(ref);
-      if (session === undefined) return "lost";
-      session.record = { ...session.record, expiresAtMs };
-      return "renewed";
-    });
+    return refs.map((ref) => this.#sessions.renew(ref, expiresAtMs));
   }
 
   async detachSession(ref: SessionRef, expiresAtMs: Millis, undelivered: readonly Undelivered[]): Promise<void> {
-    const session = this.#live(ref);
-    if (session !== undefined) session.record = { ...session.record, attached: false, expiresAtMs, undelivered };
+    this.#sessions.detach(ref, expiresAtMs, undelivered);
   }
 
-  async expiredSessions({ now, limit }: { readonly now: Millis; readonly limit: number }) {
-    const byExpiry = [...this.#sessions.values()].sort((a, b) =>
-      compare([a.record.expiresAtMs, a.record.id], [b.record.expiresAtMs, b.record.id]),
-    );
-    const named = byExpiry.filter((session) => session.record.expiresAtMs <= now).slice(0, limit);
-    for (const session of named) session.expiring = true;
-    const next = byExpiry.find((session) => !session.expiring);
-    return {
-      sessions: named.map((session) => session.record),
-      ...(next === undefined ? {} : { nextMs: next.record.expiresAtMs }),
-    };
+  async expiredSessions(options: { readonly now: Millis; readonly limit: number }) {
+    return this.#sessions.expired(options);
   }
 
   async extendSessions(untilMs: Millis): Promise<number> {
-    const early = [...this.#sessions.values()].filter(
-      (session) => !session.expiring && session.record.expiresAtMs < untilMs,
-    );
-    for (const session of early) session.record = { ...session.record, expiresAtMs: untilMs };
-    return early.length;
+    return this.#sessions.extend(untilMs);
   }
 
-  async closeSession({ id, epoch }: SessionRef): Promise<void> {
-    const session = this.#sessions.get(id);
-    if (session?.record.epoch !== epoch) return;
-    this.#sessions.delete(id);
-    for (const { topic } of session.record.subscriptions) this.#topic(topic).open.delete(id);
+  async closeSession(ref: SessionRef): Promise<void> {
+    this.#sessions.close(ref);
   }
 
-  async sessions({ after, limit }: { readonly after?: string; readonly limit: number }): Promise<Page<SessionRecord>> {
-    const keyed = [...this.#sessions.values()]
-      .map(({ record }) => ({ record, key: [record.id] }))
-      .sort((a, b) => compare(a.key, b.key));
-    const { page, next } = pageOf(keyed, "sessions", after, limit);
-    return { rows: page.map(({ record }) => record), ...next };
+  async sessions(query: { readonly after?: string; readonly limit: number }): Promise<Page<SessionRecord>> {
+    return this.#sessions.page(query);
   }
 
-  /** The log never loses its front by itself; here entries before `#events.length - eventLogMax` count as gone. */
   async appendEvents(batch: Uint8Array): Promise<void> {
-    this.#events.push(batch);
-    for (const wake of this.#eventWaiters) wake();
+    this.#events.append(batch);
   }
 
   async readEvents(options: { readonly after?: string; readonly limit: number; readonly waitMs: Millis }) {
-    const { after, limit, waitMs } = options;
-    if (after !== undefined && waitMs > 0 && this.#eventsAfter(after, limit).entries.length === 0) {
-      await this.#eventAppended(waitMs);
-    }
-    return this.#eventsAfter(after, limit);
-  }
-
-  /** A cursor is how many entries came before it and at it. */
-  #eventsAfter(after: string | undefined, limit: number): EventPage {
-    const end = this.#events.length;
-    if (after !== undefined && !/^\d+$/.test(after)) throw invalid("after", after, "must be a cursor");
-    const start = after === undefined ? end : Number(after);
-    const first = Math.max(start, end - LIMITS.eventLogMax);
-    const entries = this.#events
-      .slice(first, first + limit)
-      .map((batch, index) => ({ cursor: String(first + index + 1), batch }));
-    return { entries, cursor: entries.at(-1)?.cursor ?? String(start), gap: first > start };
-  }
-
-  #eventAppended(waitMs: Millis): Promise<void> {
-    return new Promise((resolve) => {
-      const done = () => {
-        clearTimeout(timer);
-        this.#eventWaiters.delete(done);
-        resolve();
-      };
-      const timer = setTimeout(done, waitMs);
-      this.#eventWaiters.add(done);
-    });
+    return this.#events.read(options);
   }
 
   async announceWatch(untilMs: Millis): Promise<void> {
@@ -654,21 +463,8 @@ export class ModelStore implements Store {
   }
 
   #topic(name: TopicName): Topic {
-    let topic = this.#topics.get(name);
-    if (topic === undefined) {
-      topic = {
-        name,
-        exists: false,
-        settings: { paused: false },
-        tasks: new Map(),
-        ended: new Map(),
-        open: new Map(),
-        counters: zeros(),
-        places: 0,
-        leases: 0,
-      };
-      this.#topics.set(name, topic);
-    }
+    const topic = this.#topics.get(name) ?? createTopic(name);
+    this.#topics.set(name, topic);
     return topic;
   }
 
@@ -687,102 +483,5 @@ export class ModelStore implements Store {
     queueMicrotask(() => {
       for (const listener of this.#listeners) listener(message);
     });
-  }
-}
-
-/** A charged lost lease: back to its place, or dead when it is one too many. */
-function lose(
-  topic: Topic,
-  task: Task,
-  { now, lostLeasesMax, error }: { readonly now: Millis; readonly lostLeasesMax: number; readonly error: string },
-): "expired" | "buried" {
-  task.lostLeases += 1;
-  task.error = error;
-  topic.counters.expired += 1;
-  if (task.lostLeases < lostLeasesMax) {
-    move(task, "expire", { state: "ready" });
-    return "expired";
-  }
-  move(task, "bury", { state: "dead", endedAtMs: now, deadReason: "lost_leases" });
-  return "buried";
-}
-
-/** A person deletes a task: the id may be enqueued again at once. */
-function forget(topic: Topic, task: Task): void {
-  topic.tasks.delete(task.id);
-  topic.ended.delete(task.id);
-  topic.counters.deleted += 1;
-}
-
-function retainedUntil(task: Task): Millis {
-  assert(task.now.state === "completed" || task.now.state === "cancelled");
-  return task.now.endedAtMs + task.head.retentionMs;
-}
-
-function nextDue(topic: Topic): Millis | undefined {
-  const [first] = inState(topic, "scheduled");
-  return first?.now.state === "scheduled" ? first.now.dueAtMs : undefined;
-}
-
-function zeros(): Record<Counter, number> {
-  return {
-    enqueued: 0,
-    started: 0,
-    retried: 0,
-    failed: 0,
-    completed: 0,
-    released: 0,
-    expired: 0,
-    cancelled: 0,
-    aborted: 0,
-    requeued: 0,
-    deleted: 0,
-  };
-}
-
-function statsOf(topic: Topic): TopicStats {
-  const size = (state: TaskState) => inState(topic, state).length;
-  const oldestReadyMs = inState(topic, "ready")[0]?.head.enqueuedAtMs;
-  const nextDueMs = nextDue(topic);
-  return {
-    ...topic.counters,
-    scheduled: size("scheduled"),
-    ready: size("ready"),
-    leased: size("leased"),
-    dead: size("dead"),
-    completedKept: size("completed"),
-    cancelledKept: size("cancelled"),
-    bytes: bytesHeld(topic),
-    ...(oldestReadyMs === undefined ? {} : { oldestReadyMs }),
-    ...(nextDueMs === undefined ? {} : { nextDueMs }),
-  };
-}
-
-/** The rows after a cursor, which holds the query it was made for and the key of the last row given. */
-function pageOf<Row extends { readonly key: SortKey }>(
-  rows: readonly Row[],
-  query: string,
-  after: string | undefined,
-  limit: number,
-) {
-  let rest = rows;
-  if (after !== undefined) {
-    const [query2, key] = parseCursor(after);
-    if (query2 !== query) throw invalid("after", after, "must come from the page before");
-    rest = rows.filter((row) => compare(row.key, key) > 0);
-  }
-  const page = rest.slice(0, limit);
-  const last = page.at(-1);
-  const next = last !== undefined && rest.length > limit ? { next: JSON.stringify([query, last.key]) } : {};
-  return { page, next };
-}
-
-function parseCursor(cursor: string): [query: string, key: SortKey] {
-  try {
-    const [query, key]: [string, SortKey] = JSON.parse(cursor);
-    assert(typeof query === "string" && Array.isArray(key));
-    return [query, key];
-  } catch {
-    throw invalid("after", cursor, "must be a cursor");
   }
 }

@@ -91,6 +91,8 @@ class Simulation {
     const { run, seed, address } = this.#plan;
     await this.#say({ run, seed, address }, `run ${run}, seed ${seed}, broker ${address.join(",")}`);
     const undo = this.#context.onSignal((signal) => this.#onSignal(signal));
+    // Not undone: whether anybody reads the summary or not, the broker has to be stopped.
+    this.#context.onOutputClosed(() => this.#stop.abort());
     const logged = new AbortController();
     const log = this.#log(logged.signal);
     let aborted = 0;

@@ -4,7 +4,7 @@
  * stay where they are whatever the task goes through, and must be dropped by
  * whoever drops the last reference.
  */
-import type { Content } from "./body-codec.js";
+import type { Blob, Content } from "./body-codec.js";
 import type { Tables } from "./database.js";
 import { blobKey, partOf } from "./keys.js";
 import { putParts, readParts, removeParts } from "./parts.js";
@@ -13,11 +13,14 @@ import type { TopicState } from "./topic-state.js";
 /** Keeps `bytes`, as they are when they are no more than `inlineMax`. */
 export function keepContent(tables: Tables, topic: TopicState, bytes: Uint8Array, inlineMax: number): Content {
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  if (buffer.length <= inlineMax) return buffer;
+  return buffer.length <= inlineMax ? buffer : keepBlob(tables, topic, buffer);
+}
+
+export function keepBlob(tables: Tables, topic: TopicState, bytes: Buffer): Blob {
   topic.figures.blobs += 1;
   const blob = topic.figures.blobs;
-  putParts(tables.blob, blobKey(topic.number, blob), buffer);
-  return { blob, length: buffer.length };
+  putParts(tables.blob, blobKey(topic.number, blob), bytes);
+  return { blob, length: bytes.length };
 }
 
 export function loadContent(tables: Tables, topic: TopicState, content: Content): Buffer {

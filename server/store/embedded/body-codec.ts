@@ -3,7 +3,7 @@
  *
  * A *body* is everything about a task. It has one form in every state, so that
  * moving a task means copying its body to another table with a few bytes
- * changed; `lease.ts` and `enqueue.ts` do so without decoding it. A *status* is
+ * changed; lease.ts and enqueue.ts do so without decoding it. A *status* is
  * found by id; it tells where the body is, or how and when the id ended.
  *
  * Contents that would make a value too large stand in the body as a reference
@@ -13,7 +13,7 @@ import assert from "node:assert";
 import { type LeaseToken, leaseToken, type SessionId, type TaskId, type TopicName } from "../../domain/ids.js";
 import { DEAD_REASONS, type DeadReason } from "../../domain/states.js";
 import type { Progress } from "../../domain/task.js";
-import { copyPlace, PLACE_BYTES, writeAscii, writeUint32, writeUint48 } from "./keys.js";
+import { copyPlace, PLACE_BYTES, writeAscii, writeUint16, writeUint32, writeUint48 } from "./keys.js";
 
 /** Something large that is kept apart. */
 export interface Blob {
@@ -22,6 +22,9 @@ export interface Blob {
 }
 
 export type Content = Buffer | Blob;
+
+/** Of the reference to a record that is a blob. */
+export const BLOB_BYTES = 6;
 
 export interface Body {
   readonly id: TaskId;
@@ -129,7 +132,7 @@ export function decodeBody(body: Buffer): Body {
   let record: Content;
   if (flags & FLAGS.recordBlob) {
     record = { blob: body.readUIntBE(at, 6), length: bytes };
-    at += 6;
+    at += BLOB_BYTES;
   } else {
     record = body.subarray(at, at + bytes);
     at += bytes;
@@ -162,9 +165,9 @@ export function decodeBody(body: Buffer): Body {
   };
 }
 
-/** The id within an encoded body. */
-export function idOfBody(body: Buffer): TaskId {
-  return body.toString("latin1", BODY.id, BODY.id + (body[BODY.idLength] ?? 0)) as TaskId;
+/** The id within an encoded body that stands at `at`. */
+export function idOfBody(row: Buffer, at: number): TaskId {
+  return row.toString("latin1", at + BODY.id, at + BODY.id + (row[at + BODY.idLength] ?? 0)) as TaskId;
 }
 
 export function deadReasonOf(mark: number): DeadReason {
@@ -204,33 +207,46 @@ export type Status =
   | { readonly kind: "gone"; readonly momentMs: number; readonly token: number };
 
 const STATUS = { state: 0, moment: 1, token: 7, place: 13 } as const;
-const GONE_BYTES = STATUS.place;
-const STATUS_BYTES = STATUS.place + PLACE_BYTES;
+/** A queued status holds nothing but the place, and is as long as a gone one: that one is written over it in place. */
+const QUEUED_PLACE = 1;
+const SHORT_BYTES = STATUS.place;
+const LONG_BYTES = STATUS.place + PLACE_BYTES;
 
-/** `place` is found in `source` at `from`. `token`: of the completion. */
-export function encodeStatus(state: number, momentMs: number, token: number, source: Buffer, from: number): Buffer {
+/** `place` is found in `source` at `from`. */
+export function encodeQueued(source: Buffer, from: number): Buffer {
+  scratch[STATUS.state] = STATE.queued;
+  writeUint16(scratch, 0, copyPlace(scratch, QUEUED_PLACE, source, from));
+  return scratchUpTo(SHORT_BYTES);
+}
+
+/** `token`: of the completion, 0 for none. */
+export function encodeParked(state: ParkedState, momentMs: number, token: number, place: Buffer): Buffer {
   encodeGone(momentMs, token);
-  scratch[STATUS.state] = state;
-  copyPlace(scratch, STATUS.place, source, from);
-  return scratchUpTo(STATUS_BYTES);
+  scratch[STATUS.state] = STATE[state];
+  copyPlace(scratch, STATUS.place, place, 0);
+  return scratchUpTo(LONG_BYTES);
 }
 
 export function encodeGone(momentMs: number, token: number): Buffer {
   scratch[STATUS.state] = STATE.gone;
   writeUint48(scratch, momentMs, STATUS.moment);
   writeUint48(scratch, token, STATUS.token);
-  return scratchUpTo(GONE_BYTES);
+  return scratchUpTo(SHORT_BYTES);
 }
 
 /** Copies out of `status`, which may be overwritten afterwards. */
 export function decodeStatus(status: Buffer): Status {
   const state = status[STATUS.state] ?? 0;
+  const place = Buffer.allocUnsafe(PLACE_BYTES);
+  if (state === STATE.queued) {
+    copyPlace(place, 0, status, QUEUED_PLACE);
+    return { kind: "queued", place };
+  }
   const momentMs = status.readUIntBE(STATUS.moment, 6);
   const token = status.readUIntBE(STATUS.token, 6);
   if (state === STATE.gone) return { kind: "gone", momentMs, token };
-  const place = Buffer.allocUnsafe(PLACE_BYTES);
   copyPlace(place, 0, status, STATUS.place);
-  return state === STATE.queued ? { kind: "queued", place } : { kind: parkedState(state), place, momentMs, token };
+  return { kind: parkedState(state), place, momentMs, token };
 }
 
 /** When an id went that is only remembered; undefined when it is not. */
@@ -243,10 +259,9 @@ export function completionToken(status: Buffer): number {
   return status.readUIntBE(STATUS.token, 6);
 }
 
-/** The session and id in a key of a leased row. */
-export function leaseNames(key: Buffer): { readonly session: SessionId; readonly id: TaskId } {
-  const end = key.indexOf(0, 4);
-  return { session: key.toString("latin1", 4, end) as SessionId, id: key.toString("latin1", end + 1) as TaskId };
+/** The session whose name a row begins with, after its length. */
+export function sessionIn(row: Buffer): SessionId {
+  return row.toString("latin1", 1, 1 + (row[0] ?? 0)) as SessionId;
 }
 
 export function tokenNumber(token: LeaseToken): number {

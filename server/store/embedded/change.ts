@@ -10,8 +10,9 @@ import type { Millis } from "../../domain/task.js";
 import type { Wake } from "../store.js";
 import { STATE } from "./body-codec.js";
 import type { Tables } from "./database.js";
-import { parkedBounds, parkedMoment } from "./keys.js";
-import type { Figures, Lease, TopicState, Topics } from "./topic-state.js";
+import { numberKey, parkedBounds, parkedMoment } from "./keys.js";
+import { type Group, groupRow, type Lease, settleGroup } from "./leases.js";
+import type { Figures, TopicState, Topics } from "./topic-state.js";
 
 /** Options of every verb that may end a task. */
 export interface Ending {
@@ -19,7 +20,15 @@ export interface Ending {
   readonly endedWindowMs: Millis;
 }
 
-export class Change {
+/** A topic as verbs see it that change nothing; a Change is one too. */
+export interface Place {
+  readonly tables: Tables;
+  readonly topic: TopicState;
+  /** The row of a group of leases, where it may have been read already. */
+  row?(group: Group): Buffer;
+}
+
+export class Change implements Place {
   readonly tables: Tables;
   readonly topic: TopicState;
   /** Ids that ended in this verb, to be remembered. */
@@ -28,6 +37,9 @@ export class Change {
   readonly #before: Figures;
   readonly #leases: [id: TaskId, before: Lease | undefined][] = [];
   readonly #wakes: Wake[] = [];
+  /** Groups that leases have left, and rows that were read. */
+  readonly #touched = new Set<Group>();
+  readonly #rows = new Map<Group, Buffer>();
   #dueBeforeMs: Millis | undefined;
 
   constructor(tables: Tables, topics: Topics, topic: TopicState) {
@@ -38,13 +50,31 @@ export class Change {
   }
 
   setLease(id: TaskId, lease: Lease): void {
-    this.#leases.push([id, this.topic.leases.get(id)]);
+    const before = this.topic.leases.get(id);
+    if (before !== undefined && before.group !== lease.group) this.#touched.add(before.group);
+    this.#leases.push([id, before]);
     this.topic.leases.set(id, lease);
   }
 
   dropLease(id: TaskId, lease: Lease): void {
+    this.#touched.add(lease.group);
     this.#leases.push([id, lease]);
     this.topic.leases.delete(id);
+  }
+
+  /** The row of a group as it was at the beginning of the verb, or as `setRow` left it. */
+  row(group: Group): Buffer {
+    let row = this.#rows.get(group);
+    if (row === undefined) {
+      row = groupRow(this.tables, this.topic.number, group);
+      this.#rows.set(group, row);
+    }
+    return row;
+  }
+
+  setRow(group: Group, row: Buffer): void {
+    this.tables.leased.put(numberKey(this.topic.number, group.number), row);
+    this.#rows.set(group, row);
   }
 
   /** To be called before a task is scheduled, so that the wake-up can be told from the earliest due moment before. */
@@ -58,7 +88,8 @@ export class Change {
 
   /** The last act of the transaction. Returns whom to wake when it is committed. */
   finish(): readonly Wake[] {
-    const { name: topic, figures } = this.topic;
+    const { name: topic, figures, number, leases } = this.topic;
+    for (const group of this.#touched) settleGroup(this.tables, number, leases, group);
     if (changed(this.#before, figures)) this.#topics.save(this.topic);
     if (this.#before.ready === 0 && figures.ready > 0) this.#wakes.push({ kind: "ready", topic });
     if (this.#dueBeforeMs !== undefined) {

@@ -83,6 +83,12 @@ export class Table {
     return this.keys(start, end, 1)[0];
   }
 
+  /** The last row whose key is not after `key`, and not before `lowest`. */
+  floor(key: Buffer, lowest: Buffer): Row | undefined {
+    for (const row of this.#db.getRange({ start: key, end: lowest, reverse: true, limit: 1 })) return row;
+    return undefined;
+  }
+
   lastKey(start: Buffer, end: Buffer): Buffer | undefined {
     for (const key of this.#db.getKeys({ start: end, end: start, reverse: true, limit: 1 })) return key;
     return undefined;
@@ -97,6 +103,9 @@ export class LmdbFile {
   readonly #root: RootDatabase<Buffer, Buffer>;
   readonly #writes = { made: false };
   readonly #committed: () => void;
+  end: any;
+  count = 0;
+  busy: any;
   readonly tables: ReturnType<LmdbFile["openTables"]>;
 
   /** @param committed called after each transaction that changed something. */
@@ -130,9 +139,9 @@ export class LmdbFile {
       settings: table("settings"),
       /** topic, id -> status: where the task is, or when and how it ended. */
       status: table("status"),
-      /** topic, place -> body. */
+      /** topic, place -> bodies: see ready-queue.ts. */
       ready: table("ready"),
-      /** topic, session, id -> body. */
+      /** topic, number -> session, bodies: see leases.ts. */
       leased: table("leased"),
       /** topic, state, due or ended moment, place -> body, for the other states. */
       parked: table("parked"),
@@ -160,7 +169,22 @@ export class LmdbFile {
   /** Runs `verb` in a transaction: what it throws undoes everything. */
   transact<Answer>(verb: () => Answer): Answer {
     this.#writes.made = false;
-    const answer = this.#root.transactionSync(verb, SYNCHRONOUS_COMMIT);
+    if (!this.end) {
+      void this.#root.transactionSync(
+        () =>
+          new Promise<void>((r) => {
+            this.end = r;
+          }),
+        SYNCHRONOUS_COMMIT,
+      );
+      this.count = 0;
+    }
+    const answer = verb();
+    if (++this.count === 600) {
+      this.end();
+      this.end = undefined;
+      this.busy = new Promise((r) => setImmediate(r));
+    }
     if (this.#writes.made) this.#committed();
     return answer;
   }

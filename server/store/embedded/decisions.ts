@@ -2,10 +2,11 @@
 import type { TaskId } from "../../domain/ids.js";
 import { isLegal, type TaskState } from "../../domain/states.js";
 import type { MoveOutcome } from "../store.js";
-import { decodeBody, encodeBody, STATE } from "./body-codec.js";
+import { decodeBody, STATE } from "./body-codec.js";
 import type { Change, Ending } from "./change.js";
-import { leasedKey, parkedBounds, topicBounds } from "./keys.js";
-import { deleteTask, endTask, type Found, findTask, headOf, putReady, takeTask } from "./moves.js";
+import { parkedBounds } from "./keys.js";
+import { changeLeased, deleteTask, endTask, type Found, findTask, headOf, putReady, takeTask } from "./moves.js";
+import { readyAfter } from "./ready-queue.js";
 
 const NOT_FOUND: MoveOutcome = { kind: "not_found" };
 
@@ -50,11 +51,9 @@ export function cancel(change: Change, ids: readonly TaskId[], ending: Ending): 
 }
 
 function requestCancel(change: Change, { body, lease }: Extract<Found, { state: "leased" }>): MoveOutcome {
-  const { tables, topic } = change;
   const { session, token } = lease;
   if (!lease.cancelRequested) {
-    tables.leased.put(leasedKey(topic.number, session, body.id), encodeBody({ ...body, mark: 1 }));
-    change.setLease(body.id, { ...lease, cancelRequested: true });
+    changeLeased(change, { ...body, mark: 1 }, { ...lease, cancelRequested: true });
   }
   change.wakeCancel(session, token);
   return { kind: "cancel_requested", session, token };
@@ -75,9 +74,15 @@ export function purge(
   limit: number,
 ): { readonly deleted: number; readonly more: boolean } {
   const { tables, topic } = change;
-  const table = state === "ready" ? tables.ready : tables.parked;
-  const { start, end } = state === "ready" ? topicBounds(topic.number) : parkedBounds(topic.number, STATE[state]);
-  const rows = table.rows(start, end, limit);
+  if (state === "ready") return purgeReady(change, limit);
+  const { start, end } = parkedBounds(topic.number, STATE[state]);
+  const rows = tables.parked.rows(start, end, limit);
   for (const { value } of rows) deleteTask(change, { state, body: decodeBody(value) });
-  return { deleted: rows.length, more: table.firstKey(start, end) !== undefined };
+  return { deleted: rows.length, more: tables.parked.firstKey(start, end) !== undefined };
+}
+
+function purgeReady(change: Change, limit: number): { readonly deleted: number; readonly more: boolean } {
+  const bodies = readyAfter(change, undefined, limit);
+  for (const body of bodies) deleteTask(change, { state: "ready", body });
+  return { deleted: bodies.length, more: change.topic.figures.ready > 0 };
 }

@@ -31,7 +31,7 @@ import type {
   Undelivered,
   Wake,
 } from "../store.js";
-import type { Change, Ending } from "./change.js";
+import type { Change, Ending, Place } from "./change.js";
 import { cancel, purge, remove, requeue } from "./decisions.js";
 import { promote, prune } from "./duties.js";
 import { settleEnded } from "./ended-ids.js";
@@ -208,7 +208,7 @@ export class EmbeddedStore implements Store {
     });
   }
 
-  #read<Answer>(name: TopicName, verb: (place: Pick<Change, "tables" | "topic">) => Answer): Answer {
+  #read<Answer>(name: TopicName, verb: (place: Place) => Answer): Answer {
     const { store } = this.#live();
     return store.read(() => verb({ tables: store.tables, topic: store.topics.find(name) }));
   }

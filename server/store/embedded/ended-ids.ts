@@ -10,14 +10,12 @@
 import type { TaskId } from "../../domain/ids.js";
 import type { Millis } from "../../domain/task.js";
 import { encodeGone, goneMoment, idsInChunk, scratch, scratchUpTo } from "./body-codec.js";
-import type { Change, Ending } from "./change.js";
+import type { Change, Ending, Place } from "./change.js";
 import { nameKey, numberKey, topicBounds, writeAscii, writeUint48 } from "./keys.js";
 import type { TopicState } from "./topic-state.js";
 
 const IDS_AT = 6;
 const CHUNK_BYTES_MAX = 1900;
-
-type Place = Pick<Change, "tables" | "topic">;
 
 /** The task of this id is gone. */
 export function rememberId(change: Change, id: TaskId, token: number, { now, endedWindowMs }: Ending): void {

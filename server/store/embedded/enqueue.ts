@@ -1,16 +1,18 @@
 /**
- * enqueue: the only way into a topic. Written for speed: a task costs two rows,
- * its status and its body, and the status row itself tells whether the id is new.
+ * enqueue: the only way into a topic. Written for speed: a task costs one row,
+ * its status, which also tells whether the id is new, and its share of a row of bodies.
  */
 import type { Millis } from "../../domain/task.js";
 import { encodeRecord } from "../record.js";
 import type { Demand, EnqueueAnswer, NewTask } from "../store.js";
-import { keepContent } from "./blobs.js";
+import { keepBlob } from "./blobs.js";
 import {
+  BLOB_BYTES,
   BODY,
   type Content,
   decodeStatus,
-  encodeStatus,
+  encodeParked,
+  encodeQueued,
   FLAGS,
   RECORD_INLINE_MAX,
   STATE,
@@ -20,17 +22,18 @@ import {
 import type { Change, Ending } from "./change.js";
 import { isOver } from "./ended-ids.js";
 import {
+  copyPlace,
   externalKey,
   nameKey,
   PLACE_BYTES,
   parkedKey,
-  readyKey,
   writeAscii,
   writePlace,
   writeUint32,
   writeUint48,
 } from "./keys.js";
 import { serve } from "./lease.js";
+import { Appender } from "./ready-queue.js";
 
 export interface EnqueueOptions extends Ending {
   readonly tasksMax: number;
@@ -47,11 +50,9 @@ export function enqueue(change: Change, tasks: readonly NewTask[], options: Enqu
     const { figures } = change.topic;
     return { kind: "full", tasks: tasksHeld(change), bytes: figures.bytes };
   }
-  const created: boolean[] = [];
-  for (const [index, task] of tasks.entries()) {
-    const record = records[index];
-    created.push(record !== undefined && add(change, task, record, options));
-  }
+  const ready = new Appender(change);
+  const created = tasks.map((task, index) => add(change, task, records[index] ?? NOTHING, ready, options));
+  ready.flush();
   return { kind: "enqueued", created, ...serve(change, options.demands ?? [], options.now) };
 }
 
@@ -86,14 +87,13 @@ function isKnown({ tables, topic }: Change, id: string, ending: Ending): boolean
 }
 
 /** Adds a task unless its id is known; tells whether it did. */
-function add(change: Change, { id, head, dueAtMs }: NewTask, record: Buffer, options: EnqueueOptions): boolean {
+function add(change: Change, task: NewTask, record: Buffer, ready: Appender, options: EnqueueOptions): boolean {
   const { tables, topic } = change;
   const { figures } = topic;
+  const { id, head, dueAtMs } = task;
   const isReady = dueAtMs <= options.now;
   writePlace(place, head.priority, figures.places + 1, 0);
-  const status = isReady
-    ? encodeStatus(STATE.queued, 0, 0, place, 0)
-    : encodeStatus(STATE.scheduled, dueAtMs, 0, place, 0);
+  const status = isReady ? encodeQueued(place, 0) : encodeParked("scheduled", dueAtMs, 0, place);
   if (!tables.status.insert(nameKey(topic.number, id), status)) {
     if (isKnown(change, id, options)) return false;
     tables.status.put(nameKey(topic.number, id), status);
@@ -103,31 +103,33 @@ function add(change: Change, { id, head, dueAtMs }: NewTask, record: Buffer, opt
   figures.exists = 1;
   figures.bytes += record.length;
   if (head.externalId !== "") tables.external.put(externalKey(topic.number, head.externalId, id), NOTHING);
-  const content = keepContent(tables, topic, record, RECORD_INLINE_MAX);
+  const content = record.length <= RECORD_INLINE_MAX ? record : keepBlob(tables, topic, record);
+  const length = BODY.id + id.length + (Buffer.isBuffer(content) ? content.length : BLOB_BYTES);
   if (isReady) {
     figures.ready += 1;
-    tables.ready.put(readyKey(topic.number, place, 0), encodeNew(id, record.length, content, 0));
+    const { target, at } = ready.reserve(place, length);
+    writeNew(target, at, id, record.length, content, 0);
   } else {
     change.beforeScheduling();
     figures.scheduled += 1;
-    const key = parkedKey(topic.number, STATE.scheduled, dueAtMs, place, 0);
-    tables.parked.put(key, encodeNew(id, record.length, content, dueAtMs));
+    writeNew(scratch, 0, id, record.length, content, dueAtMs);
+    tables.parked.put(parkedKey(topic.number, STATE.scheduled, dueAtMs, place, 0), scratchUpTo(length));
   }
   return true;
 }
 
-/** The body of a task to which nothing has happened yet. */
-function encodeNew(id: string, bytes: number, record: Content, dueAtMs: Millis): Buffer {
-  scratch.fill(0, 0, BODY.id);
-  scratch[BODY.idLength] = id.length;
-  scratch.set(place, BODY.place);
-  if (dueAtMs > 0) writeUint48(scratch, dueAtMs, BODY.moment);
-  writeUint32(scratch, bytes, BODY.bytes);
-  const at = writeAscii(scratch, id, BODY.id);
+/** Writes the body of a task to which nothing has happened yet. */
+function writeNew(target: Buffer, at: number, id: string, bytes: number, record: Content, dueAtMs: Millis): void {
+  target.fill(0, at, at + BODY.id);
+  target[at + BODY.idLength] = id.length;
+  copyPlace(target, at + BODY.place, place, 0);
+  if (dueAtMs > 0) writeUint48(target, dueAtMs, at + BODY.moment);
+  writeUint32(target, bytes, at + BODY.bytes);
+  const end = writeAscii(target, id, at + BODY.id);
   if (Buffer.isBuffer(record)) {
-    scratch.set(record, at);
-    return scratchUpTo(at + bytes);
+    target.set(record, end);
+    return;
   }
-  scratch[BODY.flags] = FLAGS.recordBlob;
-  return scratchUpTo(writeUint48(scratch, record.blob, at));
+  target[at + BODY.flags] = FLAGS.recordBlob;
+  writeUint48(target, record.blob, end);
 }

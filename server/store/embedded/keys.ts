@@ -38,6 +38,12 @@ export function successor(key: Buffer): Buffer {
   return Buffer.concat([key, Buffer.of(0)]);
 }
 
+export function writeUint16(target: Buffer, value: number, at: number): number {
+  target[at] = value >>> 8;
+  target[at + 1] = value;
+  return at + 2;
+}
+
 export function writeUint32(target: Buffer, value: number, at: number): number {
   target[at] = value >>> 24;
   target[at + 1] = value >>> 16;
@@ -67,6 +73,10 @@ export function copyPlace(target: Buffer, at: number, source: Buffer, from: numb
   return at + PLACE_BYTES;
 }
 
+export function comparePlaces(a: Buffer, aFrom: number, b: Buffer, bFrom: number): number {
+  return a.compare(b, bFrom, bFrom + PLACE_BYTES, aFrom, aFrom + PLACE_BYTES);
+}
+
 export function writePlace(target: Buffer, priority: number, number: number, at: number): number {
   return writeUint48(target, number, writeUint32(target, priority ^ 0x80000000, at));
 }
@@ -80,23 +90,9 @@ export function nameKey(topic: number, name: string): Scratch {
   return upTo(writeAscii(bytes, name, writeUint32(bytes, topic, 0)));
 }
 
-/** ready. `place` is found in `source` at `from`. */
-export function readyKey(topic: number, source: Buffer, from: number): Scratch {
+/** ready. The place is found in `source` at `from`. */
+export function placeKey(topic: number, source: Buffer, from: number): Scratch {
   return upTo(copyPlace(bytes, writeUint32(bytes, topic, 0), source, from));
-}
-
-export function leasedKey(topic: number, session: string, id: string): Scratch {
-  const at = writeAscii(bytes, session, writeUint32(bytes, topic, 0));
-  bytes[at] = 0;
-  return upTo(writeAscii(bytes, id, at + 1));
-}
-
-/** The bounds of a session's leases. */
-export function leasedBounds(topic: number, session: string): { start: Buffer; end: Buffer } {
-  const start = bound(leasedKey(topic, session, ""));
-  const end = bound(start);
-  end[end.length - 1] = 1;
-  return { start, end };
 }
 
 /** The bounds of all of a topic's rows in a table. */
@@ -135,7 +131,7 @@ export function retentionMoment(key: Buffer): number {
   return key.readUIntBE(TOPIC_BYTES, MOMENT_BYTES);
 }
 
-/** ended. */
+/** ended, leased, and the beginning of a blob's keys. */
 export function numberKey(topic: number, number: number): Scratch {
   return upTo(writeUint48(bytes, number, writeUint32(bytes, topic, 0)));
 }

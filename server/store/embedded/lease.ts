@@ -1,18 +1,24 @@
 /**
  * lease: hands out ready tasks, also on behalf of enqueue and complete. Written
- * for speed: a body moves from the ready rows to the leased ones with a few of
- * its bytes changed.
+ * for speed: bodies are copied from the rows of
+ * the queue to those of the leases with a few of their bytes changed.
  */
 import type { SessionId } from "../../domain/ids.js";
-import type { Millis, TaskHead } from "../../domain/task.js";
+import type { Millis } from "../../domain/task.js";
 import { decodeRecord } from "../record.js";
 import type { Demand, LeaseAnswer, Leased, SessionRef } from "../store.js";
 import { loadContent } from "./blobs.js";
-import { BODY, type Body, decodeBody, FLAGS, idOfBody, scratch, scratchUpTo, tokenText } from "./body-codec.js";
-import type { Change } from "./change.js";
-import type { Row } from "./database.js";
-import { leasedBounds, leasedKey, nameKey, topicBounds, writeUint48 } from "./keys.js";
-import type { Lease } from "./topic-state.js";
+import { BODY, type Body, decodeBody, FLAGS, idOfBody, tokenText } from "./body-codec.js";
+import type { Change, Place } from "./change.js";
+import { VALUE_BYTES_MAX } from "./database.js";
+import { LENGTH_BYTES } from "./entries.js";
+import { nameKey, numberKey, writeUint48 } from "./keys.js";
+import { type Group, type Lease, writeSession } from "./leases.js";
+import { leasedBody } from "./moves.js";
+import { type Entry, Front } from "./ready-queue.js";
+
+/** The row of a group of leases is put together here. */
+const rowBytes = Buffer.allocUnsafeSlow(VALUE_BYTES_MAX);
 
 /** Serves the demands in their order, each up to its limits. */
 export function serve(change: Change, demands: readonly Demand[], now: Millis): LeaseAnswer {
@@ -25,18 +31,10 @@ export function serve(change: Change, demands: readonly Demand[], now: Millis): 
     else lostSessions.push(demand.session.id);
   }
   if (topic.settings.paused) return { leased, ready: 0, lostSessions };
-  const rows = open.length === 0 ? [] : headOfQueue(change, open);
-  let next = 0;
-  for (const { session, limit, bytesMax } of open) {
-    let bytes = 0;
-    for (let given = 0; given < limit; given++) {
-      const row = rows[next];
-      if (row === undefined) break;
-      bytes += row.value.readUInt32BE(BODY.bytes);
-      if (given > 0 && bytes > bytesMax) break;
-      next += 1;
-      leased.push(handOut(change, row, session.id, now));
-    }
+  if (open.length > 0 && topic.figures.ready > 0) {
+    const front = new Front(change);
+    for (const demand of open) serveOne(change, front, demand, now, leased);
+    front.finish();
   }
   return { leased, ready: topic.figures.ready, lostSessions };
 }
@@ -45,88 +43,109 @@ function isOpen({ tables, topic }: Change, { id, epoch }: SessionRef): boolean {
   return tables.hold.peek(nameKey(topic.number, id))?.readUInt32BE() === epoch;
 }
 
-function headOfQueue({ tables, topic }: Change, demands: readonly Demand[]): Row[] {
-  const wanted = demands.reduce((sum, { limit }) => sum + limit, 0);
-  const { start, end } = topicBounds(topic.number);
-  return tables.ready.rows(start, end, Math.min(wanted, topic.figures.ready));
+function serveOne(change: Change, front: Front, demand: Demand, now: Millis, leased: Leased[]): void {
+  const { session, limit, bytesMax } = demand;
+  const handing = new Handing(change, session.id, now);
+  let bytes = 0;
+  for (let given = 0; given < limit && change.topic.figures.ready > 0; given++) {
+    const entry = front.peek(limit - given);
+    if (entry === undefined) break;
+    bytes += entry.row.readUInt32BE(entry.at + BODY.bytes);
+    if (given > 0 && bytes > bytesMax) break;
+    front.take(entry);
+    leased.push(handing.handOut(entry));
+  }
+  handing.finish();
 }
 
-function handOut(change: Change, { key, value }: Row, session: SessionId, now: Millis): Leased {
-  const { tables, topic } = change;
-  const { figures } = topic;
-  const id = idOfBody(value);
-  figures.tokens += 1;
-  figures.started += 1;
-  figures.ready -= 1;
-  figures.leased += 1;
-  const tokenNumber = figures.tokens;
-  const token = tokenText(tokenNumber);
+/** Hands tasks to one session, and gathers their bodies in rows. */
+class Handing {
+  readonly #change: Change;
+  readonly #session: SessionId;
+  readonly #now: Millis;
+  #group: Group | undefined;
+  #at = 0;
 
-  tables.ready.remove(key);
-  scratch.set(value);
-  writeUint48(scratch, tokenNumber, BODY.token);
-  writeUint48(scratch, now, BODY.moment);
-  writeUint48(scratch, 0, BODY.failedToken);
-  scratch[BODY.mark] = 0;
-  tables.leased.put(leasedKey(topic.number, session, id), scratchUpTo(value.length));
+  constructor(change: Change, session: SessionId, now: Millis) {
+    this.#change = change;
+    this.#session = session;
+    this.#now = now;
+  }
 
-  const bytes = value.readUInt32BE(BODY.bytes);
-  const { head, spec, isBlob } = readRecord(change, value, bytes);
-  const plain = !isBlob && head.externalId === "" && head.retentionMs === 0;
-  change.setLease(id, { session, token, tokenNumber, bytes, plain, cancelRequested: false });
-  return {
-    id,
-    session,
-    token,
-    leasedAtMs: now,
-    head,
-    spec,
-    bytes,
-    failures: value.readUInt32BE(BODY.failures),
-    lostLeases: value.readUInt32BE(BODY.lostLeases),
-  };
+  handOut({ row, at, end }: Entry): Leased {
+    const change = this.#change;
+    const session = this.#session;
+    const { figures } = change.topic;
+    figures.tokens += 1;
+    figures.started += 1;
+    figures.ready -= 1;
+    figures.leased += 1;
+    const tokenNumber = figures.tokens;
+    const token = tokenText(tokenNumber);
+    const group = this.#write(row, at, end, tokenNumber);
+    const id = idOfBody(row, at);
+    const bytes = row.readUInt32BE(at + BODY.bytes);
+    const { head, spec, isBlob } = readRecord(change, row, at, end, bytes);
+    const plain = !isBlob && head.externalId === "" && head.retentionMs === 0;
+    change.setLease(id, { session, token, tokenNumber, group, bytes, plain, cancelRequested: false });
+    const failures = row.readUInt32BE(at + BODY.failures);
+    const lostLeases = row.readUInt32BE(at + BODY.lostLeases);
+    return { id, session, token, leasedAtMs: this.#now, head, spec, bytes, failures, lostLeases };
+  }
+
+  /** Writes down the last row. */
+  finish(): void {
+    const { tables, topic } = this.#change;
+    if (this.#group !== undefined) {
+      tables.leased.put(numberKey(topic.number, this.#group.number), rowBytes.subarray(0, this.#at));
+    }
+    this.#group = undefined;
+  }
+
+  #write(row: Buffer, at: number, end: number, tokenNumber: number): Group {
+    if (this.#at + LENGTH_BYTES + end - at > VALUE_BYTES_MAX) this.finish();
+    if (this.#group === undefined) {
+      const { figures } = this.#change.topic;
+      figures.groups += 1;
+      this.#group = { number: figures.groups, session: this.#session, live: 0 };
+      this.#at = writeSession(rowBytes, this.#session);
+    }
+    // The entry is copied with the length before it.
+    row.copy(rowBytes, this.#at, at - LENGTH_BYTES, end);
+    const body = this.#at + LENGTH_BYTES;
+    writeUint48(rowBytes, tokenNumber, body + BODY.token);
+    writeUint48(rowBytes, this.#now, body + BODY.moment);
+    writeUint48(rowBytes, 0, body + BODY.failedToken);
+    rowBytes[body + BODY.mark] = 0;
+    this.#at = body + end - at;
+    return this.#group;
+  }
 }
 
 /** `isBlob`: something of the task stands outside its body. */
-function readRecord(
-  change: Change,
-  value: Buffer,
-  bytes: number,
-): { head: TaskHead; spec: Uint8Array; isBlob: boolean } {
-  const flags = value[BODY.flags] ?? 0;
+function readRecord(change: Change, row: Buffer, at: number, end: number, bytes: number) {
+  const flags = row[at + BODY.flags] ?? 0;
   if (flags === 0) {
-    const at = BODY.id + (value[BODY.idLength] ?? 0);
-    const { head, spec } = decodeRecord(value.subarray(at, at + bytes));
+    const from = at + BODY.id + (row[at + BODY.idLength] ?? 0);
+    const { head, spec } = decodeRecord(row.subarray(from, from + bytes));
     return { head, spec, isBlob: false };
   }
-  const { record, error } = decodeBody(value);
+  const { record, error } = decodeBody(row.subarray(at, end));
   const { head, spec } = decodeRecord(loadContent(change.tables, change.topic, record));
   return { head, spec, isBlob: (flags & FLAGS.recordBlob) !== 0 || !(error === undefined || Buffer.isBuffer(error)) };
 }
 
 /** held: the leases of a session, in order of id. */
-export function held(change: Pick<Change, "tables" | "topic">, session: SessionId): Leased[] {
-  const { tables, topic } = change;
-  const { start, end } = leasedBounds(topic.number, session);
-  return tables.leased.rows(start, end, topic.figures.leased).flatMap(({ value }) => {
-    const body = decodeBody(value);
-    const lease = topic.leases.get(body.id);
-    return lease === undefined ? [] : [leasedOf(change, body, lease)];
+export function held(place: Place, session: SessionId): Leased[] {
+  const { leases } = place.topic;
+  return [...leases.idsOf(session)].sort().flatMap((id) => {
+    const lease = leases.get(id);
+    return lease === undefined ? [] : [leasedOf(place, leasedBody(place, lease), lease)];
   });
 }
 
-function leasedOf({ tables, topic }: Pick<Change, "tables" | "topic">, body: Body, lease: Lease): Leased {
+function leasedOf({ tables, topic }: Place, body: Body, { session, token }: Lease): Leased {
   const { id, momentMs, bytes, failures, lostLeases } = body;
   const { head, spec } = decodeRecord(loadContent(tables, topic, body.record));
-  return {
-    id,
-    session: lease.session,
-    token: lease.token,
-    leasedAtMs: momentMs,
-    head,
-    spec,
-    bytes,
-    failures,
-    lostLeases,
-  };
+  return { id, session, token, leasedAtMs: momentMs, head, spec, bytes, failures, lostLeases };
 }

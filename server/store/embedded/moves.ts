@@ -15,24 +15,25 @@ import {
   decodeBody,
   decodeStatus,
   encodeBody,
-  encodeStatus,
+  encodeParked,
+  encodeQueued,
   type ParkedState,
   STATE,
   scratch,
   scratchUpTo,
 } from "./body-codec.js";
-import type { Change, Ending } from "./change.js";
+import type { Change, Ending, Place } from "./change.js";
 import { forgetId, rememberId } from "./ended-ids.js";
-import { externalKey, leasedKey, nameKey, parkedKey, readyKey, retentionKey, writeUint48 } from "./keys.js";
-import type { Figures, Lease, TopicState } from "./topic-state.js";
+import { externalKey, nameKey, parkedKey, retentionKey, writeUint48 } from "./keys.js";
+import { bodyInRow, groupRow, type Lease, singleRow } from "./leases.js";
+import { insertReady, readyBody, removeReady } from "./ready-queue.js";
+import type { Figures } from "./topic-state.js";
 
 /** A task where it is. */
 export type Found =
   | { readonly state: "ready"; readonly body: Body }
   | { readonly state: "leased"; readonly body: Body; readonly lease: Lease }
   | { readonly state: ParkedState; readonly body: Body };
-
-type Place = Pick<Change, "tables" | "topic">;
 
 const SIZES = {
   scheduled: "scheduled",
@@ -43,27 +44,24 @@ const SIZES = {
   cancelled: "cancelledKept",
 } as const satisfies Record<TaskState, keyof Figures>;
 
-export function findTask({ tables, topic }: Place, id: TaskId): Found | undefined {
+export function findTask(place: Place, id: TaskId): Found | undefined {
+  const { tables, topic } = place;
   const row = tables.status.peek(nameKey(topic.number, id));
   if (row === undefined) return undefined;
   const status = decodeStatus(row);
   if (status.kind === "gone") return undefined;
-  if (status.kind !== "queued") {
-    const key = parkedKey(topic.number, STATE[status.kind], status.momentMs, status.place, 0);
-    return { state: status.kind, body: decodeBody(present(tables.parked.get(key))) };
+  if (status.kind === "queued") {
+    const lease = topic.leases.get(id);
+    if (lease !== undefined) return { state: "leased", body: leasedBody(place, lease), lease };
+    return { state: "ready", body: readyBody(place, status.place) };
   }
-  const lease = topic.leases.get(id);
-  if (lease !== undefined) return { state: "leased", body: leasedBody({ tables, topic }, id, lease), lease };
-  return { state: "ready", body: decodeBody(present(tables.ready.get(readyKey(topic.number, status.place, 0)))) };
-}
-
-export function leasedBody({ tables, topic }: Place, id: TaskId, lease: Lease): Body {
-  return decodeBody(present(tables.leased.get(leasedKey(topic.number, lease.session, id))));
-}
-
-function present(body: Buffer | undefined): Buffer {
+  const body = tables.parked.get(parkedKey(topic.number, STATE[status.kind], status.momentMs, status.place, 0));
   assert(body !== undefined, "a status names a body that is not there");
-  return body;
+  return { state: status.kind, body: decodeBody(body) };
+}
+
+export function leasedBody(place: Place, lease: Lease): Body {
+  return bodyInRow(place.row?.(lease.group) ?? groupRow(place.tables, place.topic.number, lease.group), lease);
 }
 
 export function headOf({ tables, topic }: Place, body: Body): TaskHead {
@@ -77,10 +75,9 @@ export function takeTask(change: Change, found: Found): Body {
   topic.figures[SIZES[state]] -= 1;
   switch (state) {
     case "ready":
-      tables.ready.remove(readyKey(topic.number, body.place, 0));
+      removeReady(change, body.place);
       return body;
     case "leased":
-      tables.leased.remove(leasedKey(topic.number, found.lease.session, body.id));
       change.dropLease(body.id, found.lease);
       dropContent(tables, topic, body.progress);
       return { ...body, token: 0, mark: 0, progress: undefined };
@@ -99,8 +96,8 @@ export function takeTask(change: Change, found: Found): Body {
 }
 
 export function putReady({ tables, topic }: Place, body: Body): void {
-  tables.ready.put(readyKey(topic.number, body.place, 0), encodeBody(body));
-  tables.status.put(nameKey(topic.number, body.id), encodeStatus(STATE.queued, 0, 0, body.place, 0));
+  insertReady({ tables, topic }, body);
+  tables.status.put(nameKey(topic.number, body.id), encodeQueued(body.place, 0));
   topic.figures.ready += 1;
 }
 
@@ -141,8 +138,21 @@ export function endTask(
 function park({ tables, topic }: Place, state: ParkedState, body: Body, token: number): void {
   const { place, momentMs } = body;
   tables.parked.put(parkedKey(topic.number, STATE[state], momentMs, place, 0), encodeBody(body));
-  tables.status.put(nameKey(topic.number, body.id), encodeStatus(STATE[state], momentMs, token, place, 0));
+  tables.status.put(nameKey(topic.number, body.id), encodeParked(state, momentMs, token, place));
   topic.figures[SIZES[state]] += 1;
+}
+
+/** Changes the body of a leased task. `lease` is what memory shall hold of it, with the group that it is in. */
+export function changeLeased(change: Change, body: Body, lease: Lease): void {
+  const { figures } = change.topic;
+  let { group } = lease;
+  if (group.live > 1) {
+    // It leaves the others, so that their row need not be written with every change of this one.
+    figures.groups += 1;
+    group = { number: figures.groups, session: lease.session, live: 0 };
+  }
+  change.setLease(body.id, { ...lease, group });
+  change.setRow(group, singleRow(lease.session, body));
 }
 
 /** A task that was taken is gone. Its status is the caller's business. */

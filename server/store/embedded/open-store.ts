@@ -35,7 +35,7 @@ export interface OpenOptions {
 }
 
 const PROBE = Buffer.of(0);
-const CHECKPOINT_MS = { everysec: 1000, always: 1000, no: undefined } as const satisfies Record<Sync, unknown>;
+const CHECKPOINT_MS = { everysec: 20, always: 1000, no: undefined } as const satisfies Record<Sync, unknown>;
 /** How often a full store tries to take its reserve back. */
 const RESERVE_RETRY_MS = 1000;
 

@@ -7,18 +7,14 @@ import type { TaskRecord } from "../../domain/task.js";
 import type { TopicStats } from "../../domain/topic.js";
 import { decodeRecord } from "../record.js";
 import type { ListQuery, Page, TopicRow } from "../store.js";
-import { loadBeginning, loadContent } from "./blobs.js";
+import { loadContent } from "./blobs.js";
 import { deadReasonOf, decodeBody, decodeProgress, idAfter, STATE, topicNameOf } from "./body-codec.js";
-import { firstDue } from "./change.js";
-import type { Table, Tables } from "./database.js";
-import { bound, externalKey, parkedBounds, successor, textKey, topicBounds } from "./keys.js";
-import { type Found, findTask } from "./moves.js";
-import type { TopicState, Topics } from "./topic-state.js";
-
-interface Place {
-  readonly tables: Tables;
-  readonly topic: TopicState;
-}
+import { firstDue, type Place } from "./change.js";
+import type { Tables } from "./database.js";
+import { bound, externalKey, PLACE_BYTES, parkedBounds, successor, textKey } from "./keys.js";
+import { type Found, findTask, headOf, leasedBody } from "./moves.js";
+import { readyAfter } from "./ready-queue.js";
+import type { Topics } from "./topic-state.js";
 
 export function get(place: Place, ids: readonly TaskId[]): (TaskRecord | undefined)[] {
   return ids.map((id) => {
@@ -59,6 +55,8 @@ function recordOf({ tables, topic }: Place, found: Found): TaskRecord {
 
 /** Rows of another state that one call passes over in search of those of an external id that it wants. */
 const SCANNED_MAX = 1000;
+/** A session, an id and what is between them, in base64. */
+const CURSOR_CHARS_MAX = 300;
 
 export function list(place: Place, query: ListQuery): Page<TaskRecord> {
   return query.externalId === undefined
@@ -68,30 +66,56 @@ export function list(place: Place, query: ListQuery): Page<TaskRecord> {
 
 function listState(place: Place, query: ListQuery, state: TaskState | undefined): Page<TaskRecord> {
   if (state === undefined) throw invalid("state", state, "must be given, or an external id");
-  const { tables, topic } = place;
-  const { table, start, end } = tableOf(tables, topic, state);
-  const from = startOf(place, query, start);
-  const rows = table.rows(from, end, query.limit + 1);
-  const page = rows.slice(0, query.limit);
-  const records = page.flatMap(({ value }) => {
-    const body = decodeBody(value);
-    if (state !== "leased") return [recordOf(place, { state, body })];
-    const lease = topic.leases.get(body.id);
-    return lease === undefined ? [] : [recordOf(place, { state, body, lease })];
-  });
+  const after = afterOf(place, query);
+  const wanted = query.limit + 1;
+  const found = state === "leased" ? leasedAfter(place, after, wanted) : waitingAfter(place, state, after, wanted);
+  const page = found.slice(0, query.limit);
+  const rows = page.map((row) => recordOf(place, row.found));
   const last = page.at(-1);
-  if (last === undefined || rows.length <= query.limit) return { rows: records };
-  return { rows: records, next: cursorOf(place, query, last.key.subarray(start.length)) };
+  if (last === undefined || found.length <= query.limit) return { rows };
+  return { rows, next: cursorOf(place, query, last.rest) };
 }
 
-function tableOf(
-  tables: Tables,
-  { number }: TopicState,
-  state: TaskState,
-): { table: Table; start: Buffer; end: Buffer } {
-  if (state === "ready") return { table: tables.ready, ...topicBounds(number) };
-  if (state === "leased") return { table: tables.leased, ...topicBounds(number) };
-  return { table: tables.parked, ...parkedBounds(number, STATE[state]) };
+/** `rest` tells tasks of a list apart, and in order: what its cursors hold. */
+interface Listed {
+  readonly found: Found;
+  readonly rest: Buffer;
+}
+
+function waitingAfter(
+  place: Place,
+  state: Exclude<TaskState, "leased">,
+  after: Buffer | undefined,
+  limit: number,
+): Listed[] {
+  const { tables, topic } = place;
+  if (state === "ready") {
+    if (after !== undefined && after.length !== PLACE_BYTES) throw invalid("after", after, "must be a cursor");
+    return readyAfter(place, after, limit).map((body) => ({ found: { state, body }, rest: body.place }));
+  }
+  const { start, end } = parkedBounds(topic.number, STATE[state]);
+  const from = after === undefined ? start : successor(Buffer.concat([start, after]));
+  return tables.parked.rows(from, end, limit).map(({ key, value }) => {
+    return { found: { state, body: decodeBody(value) }, rest: key.subarray(start.length) };
+  });
+}
+
+/** Leases are few enough to be sorted: those of one session are no more than its slots. */
+function leasedAfter(place: Place, after: Buffer | undefined, limit: number): Listed[] {
+  const { leases } = place.topic;
+  const [afterSession = "", afterId = ""] = after?.toString("latin1").split("\0") ?? [];
+  const listed: Listed[] = [];
+  for (const session of leases.sessions()) {
+    if (session < afterSession) continue;
+    for (const id of [...leases.idsOf(session)].sort()) {
+      const lease = leases.get(id);
+      if (lease === undefined || (session === afterSession && id <= afterId)) continue;
+      const found: Found = { state: "leased", body: leasedBody(place, lease), lease };
+      listed.push({ found, rest: Buffer.from(`${session}\0${id}`, "latin1") });
+      if (listed.length === limit) return listed;
+    }
+  }
+  return listed;
 }
 
 function listExternal(place: Place, query: ListQuery, externalId: string): Page<TaskRecord> {
@@ -100,7 +124,9 @@ function listExternal(place: Place, query: ListQuery, externalId: string): Page<
   const end = bound(externalKey(topic.number, externalId, "\x7f"));
   const rows: TaskRecord[] = [];
   let last: Buffer | undefined;
-  for (const key of tables.external.keys(startOf(place, query, start), end, query.limit + SCANNED_MAX)) {
+  const after = afterOf(place, query);
+  const from = after === undefined ? start : successor(Buffer.concat([start, after]));
+  for (const key of tables.external.keys(from, end, query.limit + SCANNED_MAX)) {
     const found = findTask(place, idAfter(key, start.length));
     const wanted = found !== undefined && (query.state === undefined || found.state === query.state);
     if (wanted && rows.length === query.limit) break;
@@ -111,19 +137,19 @@ function listExternal(place: Place, query: ListQuery, externalId: string): Page<
   return last !== undefined && more ? { rows, next: cursorOf(place, query, last.subarray(start.length)) } : { rows };
 }
 
-/** Where a list goes on: what it was asked for, and the rest of the last row's key. */
+/** Where a list goes on: a mark of what it was asked for, and what tells the last task from the others. */
 function cursorOf(place: Place, query: ListQuery, rest: Buffer): string {
   return `${queryMark(place, query)}.${rest.toString("base64url")}`;
 }
 
-function startOf(place: Place, query: ListQuery, start: Buffer): Buffer {
+function afterOf(place: Place, query: ListQuery): Buffer | undefined {
   const { after } = query;
-  if (after === undefined) return start;
+  if (after === undefined) return undefined;
   const [mark, rest, ...others] = after.split(".");
-  if (mark !== queryMark(place, query) || rest === undefined || others.length > 0 || rest.length > 512) {
+  if (mark !== queryMark(place, query) || rest === undefined || others.length > 0 || rest.length > CURSOR_CHARS_MAX) {
     throw invalid("after", after, "must be the cursor of the page before");
   }
-  return successor(Buffer.concat([start, Buffer.from(rest, "base64url")]));
+  return Buffer.from(rest, "base64url");
 }
 
 function queryMark({ topic }: Place, { state, externalId }: ListQuery): string {
@@ -159,17 +185,12 @@ export function describe(tables: Tables, topics: Topics, names: readonly TopicNa
 }
 
 function statsOf({ tables, topic }: Place): TopicStats {
-  const { exists, places, tokens, blobs, chunks, ...stats } = topic.figures;
-  const { start, end } = topicBounds(topic.number);
-  const [first] = topic.figures.ready === 0 ? [] : tables.ready.rows(start, end, 1);
+  const { exists, places, tokens, blobs, chunks, groups, ...stats } = topic.figures;
+  const [first] = topic.figures.ready === 0 ? [] : readyAfter({ tables, topic }, undefined, 1);
   const nextDueMs = firstDue(tables, topic);
   return {
     ...stats,
-    ...(first === undefined ? {} : { oldestReadyMs: enqueuedAt({ tables, topic }, first.value) }),
+    ...(first === undefined ? {} : { oldestReadyMs: headOf({ tables, topic }, first).enqueuedAtMs }),
     ...(nextDueMs === undefined ? {} : { nextDueMs }),
   };
-}
-
-function enqueuedAt({ tables, topic }: Place, value: Buffer): number {
-  return decodeRecord(loadBeginning(tables, topic, decodeBody(value).record)).head.enqueuedAtMs;
 }

@@ -18,21 +18,23 @@ import type {
   ReleaseOutcome,
 } from "../store.js";
 import { dropContent, keepContent } from "./blobs.js";
-import {
-  type Body,
-  decodeStatus,
-  encodeBody,
-  encodeProgress,
-  idAfter,
-  NOTE_INLINE_MAX,
-  tokenNumber,
-} from "./body-codec.js";
+import { type Body, decodeStatus, encodeProgress, NOTE_INLINE_MAX, tokenNumber } from "./body-codec.js";
 import type { Change, Ending } from "./change.js";
 import { isOver, rememberId } from "./ended-ids.js";
-import { leasedBounds, leasedKey, nameKey } from "./keys.js";
+import { nameKey } from "./keys.js";
 import { serve } from "./lease.js";
-import { endTask, findTask, headOf, leasedBody, putDead, putReady, putScheduled, takeTask } from "./moves.js";
-import type { Lease } from "./topic-state.js";
+import type { Lease } from "./leases.js";
+import {
+  changeLeased,
+  endTask,
+  findTask,
+  headOf,
+  leasedBody,
+  putDead,
+  putReady,
+  putScheduled,
+  takeTask,
+} from "./moves.js";
 
 function heldLease({ topic }: Change, { id, session, token }: LeaseRef): Lease | undefined {
   const lease = topic.leases.get(id);
@@ -54,13 +56,12 @@ function completeOne(change: Change, completion: Completion, ending: Ending): Co
   const { tables, topic } = change;
   const { id } = completion;
   if (lease.plain) {
-    tables.leased.remove(leasedKey(topic.number, lease.session, id));
     change.dropLease(id, lease);
     rememberId(change, id, lease.tokenNumber, ending);
     topic.figures.leased -= 1;
     topic.figures.bytes -= lease.bytes;
   } else {
-    const body = takeTask(change, { state: "leased", body: leasedBody(change, id, lease), lease });
+    const body = takeTask(change, { state: "leased", body: leasedBody(change, lease), lease });
     const { retentionMs } = headOf(change, body);
     const result =
       completion.result === undefined || retentionMs === 0
@@ -88,10 +89,10 @@ export function fail(change: Change, failures: readonly Failure[], ending: Endin
 function failOne(change: Change, failure: Failure, ending: Ending): FailOutcome {
   const lease = heldLease(change, failure);
   if (lease === undefined) return failedBefore(change, failure);
-  if (lease.cancelRequested) return abort(change, failure, lease, ending);
+  if (lease.cancelRequested) return abort(change, lease, ending);
   const { tables, topic } = change;
   const { next } = failure;
-  const body = takeTask(change, { state: "leased", body: leasedBody(change, failure.id, lease), lease });
+  const body = takeTask(change, { state: "leased", body: leasedBody(change, lease), lease });
   dropContent(tables, topic, body.error);
   const failed = {
     ...body,
@@ -121,8 +122,8 @@ function keepError({ tables, topic }: Change, error: string) {
   return error === "" ? undefined : keepContent(tables, topic, Buffer.from(error), NOTE_INLINE_MAX);
 }
 
-function abort(change: Change, { id }: Pick<LeaseRef, "id">, lease: Lease, ending: Ending): "aborted" {
-  const body = takeTask(change, { state: "leased", body: leasedBody(change, id, lease), lease });
+function abort(change: Change, lease: Lease, ending: Ending): "aborted" {
+  const body = takeTask(change, { state: "leased", body: leasedBody(change, lease), lease });
   endTask(change, body, "cancelled", 0, ending);
   change.topic.figures.aborted += 1;
   return "aborted";
@@ -132,12 +133,12 @@ export function release(change: Change, leases: readonly LeaseRef[], ending: End
   return leases.map((ref) => {
     const lease = heldLease(change, ref);
     if (lease === undefined) return "lease_lost";
-    return lease.cancelRequested ? abort(change, ref, lease, ending) : releaseOne(change, ref, lease);
+    return lease.cancelRequested ? abort(change, lease, ending) : releaseOne(change, lease);
   });
 }
 
-function releaseOne(change: Change, { id }: Pick<LeaseRef, "id">, lease: Lease): "released" {
-  putReady(change, takeTask(change, { state: "leased", body: leasedBody(change, id, lease), lease }));
+function releaseOne(change: Change, lease: Lease): "released" {
+  putReady(change, takeTask(change, { state: "leased", body: leasedBody(change, lease), lease }));
   change.topic.figures.released += 1;
   return "released";
 }
@@ -156,12 +157,12 @@ export function progress(
 
 function keepProgress(change: Change, { id }: LeaseRef, latest: Progress, lease: Lease): void {
   const { tables, topic } = change;
-  const body = leasedBody(change, id, lease);
+  const body = leasedBody(change, lease);
   dropContent(tables, topic, body.progress);
   const kept = keepContent(tables, topic, encodeProgress(latest), NOTE_INLINE_MAX);
-  tables.leased.put(leasedKey(topic.number, lease.session, id), encodeBody({ ...body, progress: kept }));
   // A progress that stands apart is one more thing to remove when the task goes.
-  if (!Buffer.isBuffer(kept) && lease.plain) change.setLease(id, { ...lease, plain: false });
+  const plain = lease.plain && Buffer.isBuffer(kept);
+  changeLeased(change, { ...body, id, progress: kept }, { ...lease, plain });
 }
 
 export interface ExpireOptions extends Ending {
@@ -179,17 +180,15 @@ export function expire(
 ): { readonly expired: readonly Expired[]; readonly more: boolean } {
   const { tables, topic } = change;
   if (topic.number > 0) tables.hold.remove(nameKey(topic.number, session));
-  const { start, end } = leasedBounds(topic.number, session);
-  const { limit } = options;
   const undelivered = new Set(options.undelivered);
-  const keys = tables.leased.keys(start, end, limit + 1);
+  const ids = topic.leases.idsOf(session);
   const expired: Expired[] = [];
-  for (const key of keys.slice(0, limit)) {
-    const id = idAfter(key, start.length);
+  for (const id of ids) {
+    if (expired.length === options.limit) break;
     const lease = topic.leases.get(id);
     if (lease !== undefined) expired.push(expireOne(change, { id, lease }, undelivered, options));
   }
-  return { expired, more: keys.length > limit };
+  return { expired, more: ids.size > 0 };
 }
 
 function expireOne(
@@ -198,14 +197,14 @@ function expireOne(
   undelivered: ReadonlySet<LeaseToken>,
   options: ExpireOptions,
 ): Expired {
-  const body = leasedBody(change, id, lease);
+  const body = leasedBody(change, lease);
   const { failures, lostLeases } = body;
   const { externalId } = headOf(change, body);
   if (lease.cancelRequested) {
-    return { id, externalId, outcome: abort(change, { id }, lease, options), failures, lostLeases };
+    return { id, externalId, outcome: abort(change, lease, options), failures, lostLeases };
   }
   if (options.charge === "none" || undelivered.has(lease.token)) {
-    return { id, externalId, outcome: releaseOne(change, { id }, lease), failures, lostLeases };
+    return { id, externalId, outcome: releaseOne(change, lease), failures, lostLeases };
   }
   const outcome = lose(change, takeTask(change, { state: "leased", body, lease }), options);
   return { id, externalId, outcome, failures, lostLeases: lostLeases + 1 };

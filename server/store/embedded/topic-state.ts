@@ -6,12 +6,12 @@
  *
  * The figures are written once per verb that changed them.
  */
-import type { LeaseToken, SessionId, TaskId, TopicName } from "../../domain/ids.js";
+import type { TopicName } from "../../domain/ids.js";
 import { COUNTERS, type TopicSettings } from "../../domain/topic.js";
-import { decodeRecord } from "../record.js";
-import { type Body, decodeBody, leaseNames, scratch, scratchUpTo, tokenText } from "./body-codec.js";
+import { scratch, scratchUpTo } from "./body-codec.js";
 import type { Tables } from "./database.js";
-import { textKey, topicBounds } from "./keys.js";
+import { textKey } from "./keys.js";
+import { Leases, loadLeases } from "./leases.js";
 
 /** Written in this order: never change it, only add to its end. */
 const FIGURES = [
@@ -25,25 +25,15 @@ const FIGURES = [
   "bytes",
   /** 1 when the topic was ever enqueued to or configured. */
   "exists",
-  /** Numbers given out so far: to enqueued tasks, leases, blobs and chunks of ended ids. */
+  /** Numbers given out so far: to enqueued tasks, leases, blobs, chunks of ended ids, groups of leases. */
   "places",
   "tokens",
   "blobs",
   "chunks",
+  "groups",
 ] as const;
 
 export type Figures = Record<(typeof FIGURES)[number], number>;
-
-/** A lease in memory. */
-export interface Lease {
-  readonly session: SessionId;
-  readonly token: LeaseToken;
-  readonly tokenNumber: number;
-  readonly bytes: number;
-  /** The task goes without a trace but its id: no external id, no retention, no blobs. */
-  readonly plain: boolean;
-  readonly cancelRequested: boolean;
-}
 
 export interface TopicState {
   readonly name: TopicName;
@@ -51,7 +41,7 @@ export interface TopicState {
   readonly number: number;
   figures: Figures;
   settings: TopicSettings;
-  readonly leases: Map<TaskId, Lease>;
+  leases: Leases;
 }
 
 const NEXT_TOPIC = "next topic";
@@ -129,32 +119,15 @@ export class Topics {
     });
     const settings = this.#tables.settings.get(textKey(name));
     if (settings !== undefined) topic.settings = JSON.parse(settings.toString());
-    this.#loadLeases(topic);
+    topic.leases = loadLeases(this.#tables, topic.number);
     this.#loaded.set(name, topic);
     return topic;
-  }
-
-  #loadLeases(topic: TopicState): void {
-    const { start, end } = topicBounds(topic.number);
-    for (const { key, value } of this.#tables.leased.rows(start, end, Number.POSITIVE_INFINITY)) {
-      const { session, id } = leaseNames(key);
-      const body = decodeBody(value);
-      const { token: tokenNumber, bytes, mark } = body;
-      const token = tokenText(tokenNumber);
-      topic.leases.set(id, { session, token, tokenNumber, bytes, plain: isPlain(body), cancelRequested: mark === 1 });
-    }
   }
 }
 
 /** Where a figure stands in the topic's row, after the topic's number. */
 function figureAt(index: number): number {
   return 4 + 8 * index;
-}
-
-function isPlain({ record, error }: Body): boolean {
-  if (!Buffer.isBuffer(record) || !(error === undefined || Buffer.isBuffer(error))) return false;
-  const { head } = decodeRecord(record);
-  return head.externalId === "" && head.retentionMs === 0;
 }
 
 function blank(name: TopicName, number: number): TopicState {
@@ -182,6 +155,7 @@ function blank(name: TopicName, number: number): TopicState {
     tokens: 0,
     blobs: 0,
     chunks: 0,
+    groups: 0,
   };
-  return { name, number, figures, settings: UNCONFIGURED, leases: new Map() };
+  return { name, number, figures, settings: UNCONFIGURED, leases: new Leases() };
 }

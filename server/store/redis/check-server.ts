@@ -47,7 +47,8 @@ async function serverConfig(connection: Connection): Promise<ReadonlyMap<string,
 /** Hosted services often forbid CONFIG; what it would have said is then for their operator to know. */
 function forbidden(error: unknown): never[] {
   const refusal = error instanceof TaskqueueError ? error.cause : error;
-  if (refusal instanceof Error && /NOPERM|unknown command|unknown subcommand|not allowed/i.test(refusal.message)) return [];
+  if (refusal instanceof Error && /NOPERM|unknown command|unknown subcommand|not allowed/i.test(refusal.message))
+    return [];
   throw error;
 }
 

@@ -16,8 +16,8 @@ import type {
   Demand,
   EventPage,
   Expired,
-  Leased,
   LeaseAnswer,
+  Leased,
   MoveOutcome,
   NewSession,
   NewTask,
@@ -175,7 +175,9 @@ export function decodeHeld(session: SessionId, reply: readonly Reply[]): Leased[
     const { failures, lostLeases } = decodeMeta(metas[i]);
     const { token, leasedAtMs } = decodeLease(lease);
     const bytes = record.length;
-    return [{ id: text(id) as TaskId, session, token, leasedAtMs, ...decodeRecord(record), bytes, failures, lostLeases }];
+    return [
+      { id: text(id) as TaskId, session, token, leasedAtMs, ...decodeRecord(record), bytes, failures, lostLeases },
+    ];
   });
 }
 
@@ -308,7 +310,11 @@ export function decodeNewSession(reply: Reply | undefined): NewSession {
 }
 
 /** A session as opened, and its state as scripts/fragments/session.lua writes it. */
-export function decodeSession(session: Reply | undefined, state: Reply | undefined, expiresAtMs: number): SessionRecord {
+export function decodeSession(
+  session: Reply | undefined,
+  state: Reply | undefined,
+  expiresAtMs: number,
+): SessionRecord {
   const match = /^(\d+)\t([01])\t[01]\t([^\t]*)\t([^\t]*)\t(.*)$/.exec(text(state));
   assert(match, "a session's state is not readable");
   const [, epoch, attached, broker = "", address = "", undelivered = "[]"] = match;

@@ -7,7 +7,7 @@
  * out, and every verb is safe to repeat. A command that cannot be sent at once
  * fails at once. All connections heal by themselves when the store comes back.
  */
-import { Cluster, Command } from "ioredis";
+import { Cluster, Command, Redis } from "ioredis";
 import type { Log } from "../../lib/log.js";
 import { type Client, createClient, type Target, type Timeouts } from "./client.js";
 import { list, reply, text } from "./codec.js";
@@ -51,10 +51,7 @@ export class Connection {
     await this.#connect(this.#wakes);
     this.#wakes.on("message", (_, message: string) => onMessage(message));
     await this.#subscribe(channel);
-    this.#commands.on("close", () => {
-      if (!this.#closed) this.#log.warn({}, "The connection to Redis is lost.");
-    });
-    this.#commands.on("ready", () => this.#log.info({}, "The connection to Redis is back."));
+    this.#report();
     const again = () => {
       this.#subscribe(channel).then(onResync, () => {
         // Lost again; the next "ready" brings us here again.
@@ -63,6 +60,19 @@ export class Connection {
     this.#wakes.on("ready", again);
     // A cluster's client moves its subscription to another node by itself.
     if (this.#wakes instanceof Cluster) this.#wakes.on("-node", onResync).on("+node", onResync);
+  }
+
+  /** Says once that the connection is lost, however many attempts it takes to get it back. */
+  #report(): void {
+    let lost = false;
+    this.#commands.on("close", () => {
+      if (!lost && !this.#closed) this.#log.warn({}, "The connection to Redis is lost.");
+      lost = true;
+    });
+    this.#commands.on("ready", () => {
+      if (lost) this.#log.info({}, "The connection to Redis is back.");
+      lost = false;
+    });
   }
 
   async close(): Promise<void> {
@@ -115,17 +125,23 @@ export class Connection {
     }
   }
 
-  /** A command that waits in Redis. Its reply does not matter: it tells that there is something to read. */
-  async wait(name: string, args: readonly Argument[]): Promise<void> {
+  /**
+   * A command that waits in Redis. Its reply is not given: that it came tells that
+   * there is something to read now. False when the store is being closed.
+   */
+  async wait(name: string, args: readonly Argument[]): Promise<boolean> {
+    if (this.#closed) return false;
     const waiter = this.#idleWaiters.pop() ?? this.#newWaiter();
     try {
       if (waiter.status === "wait") await this.#connect(waiter);
       await send(waiter, name, args);
       this.#idleWaiters.push(waiter);
+      return true;
     } catch (error) {
       this.#waiters.delete(waiter);
       waiter.disconnect();
       if (!this.#closed) throw storeError(error);
+      return false;
     }
   }
 
@@ -171,6 +187,12 @@ export class Connection {
 /** Sends a command as it is. `call` would do the same, and copy the arguments once more. */
 async function send(client: Client, name: string, args: readonly Argument[]): Promise<Reply> {
   const command = new Command(name, [...args], { replyEncoding: null });
+  // What is sent in one go of the event loop travels in one write.
+  const stream = client instanceof Redis ? client.stream : undefined;
+  if (stream !== undefined && stream.writableCorked === 0) {
+    stream.cork();
+    process.nextTick(() => stream.uncork());
+  }
   client.sendCommand(command);
   return reply(await command.promise);
 }

@@ -35,8 +35,9 @@ export class Events {
     const page = await this.#connection.run(readEvents, { after, limit });
     if (after === undefined || page.entries.length > 0 || page.gap || waitMs <= 0) return page;
     const from = `${page.cursor}-0`;
-    await this.#connection.wait("xread", ["COUNT", 1, "BLOCK", Math.ceil(waitMs), "STREAMS", this.#keys.events, from]);
-    return this.#connection.run(readEvents, { after, limit });
+    const blocking = ["COUNT", 1, "BLOCK", Math.ceil(waitMs), "STREAMS", this.#keys.events, from];
+    const open = await this.#connection.wait("xread", blocking);
+    return open ? this.#connection.run(readEvents, { after, limit }) : page;
   }
 
   announceWatch(untilMs: number): Promise<void> {

@@ -45,7 +45,10 @@ export function packTasks(tasks: readonly NewTask[]): { readonly packed: Buffer;
  * What is not plain about tasks: 2 bytes of index from 1, 4 of priority, 6 of
  * due moment or 0, 2 of length and the external id. Plain tasks do not appear.
  */
-export function packExtras(tasks: readonly NewTask[], now: number): { readonly count: number; readonly packed: Buffer } {
+export function packExtras(
+  tasks: readonly NewTask[],
+  now: number,
+): { readonly count: number; readonly packed: Buffer } {
   const parts: Buffer[] = [];
   for (const [i, { head, dueAtMs }] of tasks.entries()) {
     const dueMs = dueAtMs > now ? dueAtMs : 0;
@@ -93,30 +96,34 @@ export function packRefs<Ref extends LeaseRef>(refs: readonly Ref[]): PackedRefs
 
 function packMixed<Ref extends LeaseRef>(refs: readonly Ref[]): PackedRefs<Ref> {
   const groups = new Map<SessionId, Ref[]>();
-  /** By id and token, the place of the first one among those packed. */
-  const ranks = new Map<string, number>();
-  for (const ref of refs) {
-    const key = ref.id + ref.token;
-    if (ranks.has(key)) continue;
-    ranks.set(key, 0);
+  const seen = new Set<string>();
+  const isFirst = refs.map((ref) => {
+    const key = leaseKey(ref);
+    if (seen.has(key)) return false;
+    seen.add(key);
     const group = groups.get(ref.session);
     if (group === undefined) groups.set(ref.session, [ref]);
     else group.push(ref);
-  }
+    return true;
+  });
   const args: Argument[] = [groups.size];
   for (const [session, group] of groups) args.push(session, group.length, packGroup(group));
   const packed = [...groups.values()].flat();
-  for (const [rank, { id, token }] of packed.entries()) ranks.set(id + token, rank);
+  const ranks = new Map(packed.map((ref, rank) => [leaseKey(ref), rank]));
   return {
     args,
     packed,
     unpack: (outcomes, again = (outcome) => outcome) =>
-      refs.map((ref) => {
-        const rank = ranks.get(ref.id + ref.token) ?? -1;
-        const outcome = at(outcomes, rank);
-        return packed[rank] === ref ? outcome : again(outcome);
+      refs.map((ref, i) => {
+        const outcome = at(outcomes, ranks.get(leaseKey(ref)) ?? -1);
+        return isFirst[i] === true ? outcome : again(outcome);
       }),
   };
+}
+
+/** What tells leases apart within a call. */
+export function leaseKey({ id, session, token }: LeaseRef): string {
+  return `${id} ${session} ${token}`;
 }
 
 function packGroup(refs: readonly LeaseRef[]): Buffer {

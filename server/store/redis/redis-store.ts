@@ -37,12 +37,12 @@ import type {
   Undelivered,
   Wake,
 } from "../store.js";
+import { checkServer } from "./check-server.js";
 import { describeTarget, type Target } from "./client.js";
 import { Connection } from "./connection.js";
 import { Events } from "./events.js";
 import { Keys } from "./keys.js";
-import { checkServer } from "./check-server.js";
-import { packRefs } from "./packing.js";
+import { leaseKey, packRefs } from "./packing.js";
 import { cancel } from "./scripts/cancel.js";
 import { complete } from "./scripts/complete.js";
 import { configure } from "./scripts/configure.js";
@@ -188,9 +188,9 @@ export class RedisStore implements Store {
   ): Promise<readonly ("held" | "lease_lost")[]> {
     // Of several notes on one lease the last counts.
     const latest = new Map<string, Progress>();
-    for (const { id, token, progress: note } of notes) if (note !== undefined) latest.set(id + token, note);
+    for (const note of notes) if (note.progress !== undefined) latest.set(leaseKey(note), note.progress);
     const refs = notes.map(({ id, session, token }) => {
-      const note = latest.get(id + token);
+      const note = latest.get(leaseKey({ id, session, token }));
       return { id, session, token, ...(note === undefined ? {} : { progress: note }) };
     });
     return this.#connection.run(progress, { topic, refs: packRefs(refs) });

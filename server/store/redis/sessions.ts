@@ -35,7 +35,12 @@ export class Sessions {
   }
 
   async renew(refs: readonly SessionRef[], expiresAtMs: number): Promise<readonly ("renewed" | "lost")[]> {
-    return refs.length === 0 ? [] : this.#connection.run(renewSessions, { sessions: refs, expiresAtMs });
+    const outcomes: ("renewed" | "lost")[] = [];
+    for (let first = 0; first < refs.length; first += LIMITS.batchMax) {
+      const some = refs.slice(first, first + LIMITS.batchMax);
+      outcomes.push(...(await this.#connection.run(renewSessions, { sessions: some, expiresAtMs })));
+    }
+    return outcomes;
   }
 
   detach(call: DetachSessionCall): Promise<void> {

@@ -24,10 +24,16 @@ export function storeError(error: unknown): unknown {
   if (!(error instanceof Error) || error instanceof TaskqueueError) return error;
   const details = { cause: error, retryDelayMs: RETRY_DELAY_MS };
   if (error.name !== "ReplyError") {
-    return new TaskqueueError("STORE_UNAVAILABLE", `Redis does not answer: ${error.message}`, details);
+    return new TaskqueueError("STORE_UNAVAILABLE", `Redis does not answer: ${explain(error)}`, details);
   }
   for (const { words, code, meaning } of REFUSALS) {
     if (words.test(error.message)) return new TaskqueueError(code, `${meaning}: ${error.message}`, details);
   }
   return error;
+}
+
+/** A cluster's client says only that all nodes failed; why the last one did tells more. */
+function explain(error: Error): string {
+  const cause = "lastNodeError" in error ? error.lastNodeError : undefined;
+  return cause instanceof Error ? `${error.message} ${cause.message}` : error.message;
 }

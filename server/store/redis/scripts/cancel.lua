@@ -19,13 +19,11 @@ for i, task in ipairs(locate({ unpack(ARGV, 5) }, false)) do
     local _, retention_ms = parse_fields(task.fields)
     task.again = retention_ms > 0 and { "wrong_state", "cancelled" } or { "not_found" }
     tasks[#tasks + 1] = task
-    id_tokens[#id_tokens + 1] = task.id
-    id_tokens[#id_tokens + 1] = ""
+    put(id_tokens, task.id, "")
   elseif task.state == "leased" and task.session then
     local token = token_of(task.lease)
     outcomes[i] = { "cancel_requested", task.session, token }
-    marks[#marks + 1] = task.id
-    marks[#marks + 1] = "1"
+    put(marks, task.id, "1")
     messages[#messages + 1] = table.concat({ "cancel", topic, task.session, token }, " ")
   else
     outcomes[i] = not_moved(task)

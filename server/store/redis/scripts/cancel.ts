@@ -16,6 +16,5 @@ export const cancel = defineTopicScript<CancelCall, readonly MoveOutcome[]>({
     ended_window_ms: (call) => call.endedWindowMs,
     ids: (call) => call.ids,
   },
-  reply: (word, [outcomes]) =>
-    word === "cancelled" ? list(outcomes).map(decodeMove) : unexpected("cancel", word),
+  reply: (word, [outcomes]) => (word === "cancelled" ? list(outcomes).map(decodeMove) : unexpected("cancel", word)),
 });

@@ -21,8 +21,7 @@ for i = 1, #ids do
   local lease = leases[i]
   if lease then
     outcomes[i] = "c"
-    id_tokens[#id_tokens + 1] = ids[i]
-    id_tokens[#id_tokens + 1] = tokens[i]
+    put(id_tokens, ids[i], tokens[i])
     if #lease == LEASE then
       gone[#gone + 1] = ids[i]
       bytes = bytes + bytes_of(lease)
@@ -44,8 +43,7 @@ if #others > 0 and ARGV[5] ~= "0" then
   for i = 1, #results - 1, 2 do by_index[results[i]] = results[i + 1] end
   for _, task in ipairs(others) do
     if task.kept and by_index[task.index] then
-      kept[#kept + 1] = task.id
-      kept[#kept + 1] = by_index[task.index]
+      put(kept, task.id, by_index[task.index])
     end
   end
   if #kept > 0 then call("HSET", RESULTS, unpack(kept)) end

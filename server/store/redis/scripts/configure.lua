@@ -2,7 +2,7 @@
 --
 -- KEYS  the topic's
 -- ARGV  1 now_ms  2 channel  3 topic  4 paused  5 settings
---       paused is 1 or 0; settings is JSON
+--       paused is "1" or "0"; settings is JSON
 -- Reply {"configured"}
 -- use: topic
 -- use: wake

@@ -15,7 +15,7 @@
 
 local window_ms, tasks_max, bytes_max, n = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
 local packed = { struct.unpack(string.rep("Bc0>I4c0", n), ARGV[8]) }
-local priorities, dues, external_ids = {}, {}, {}
+local ids, priorities, dues, external_ids = {}, {}, {}, {}
 local extras = { struct.unpack(string.rep(">I2I4I6I2c0", tonumber(ARGV[9])), ARGV[10]) }
 for i = 1, #extras - 1, 4 do
   local task = extras[i]
@@ -24,11 +24,10 @@ for i = 1, #extras - 1, 4 do
   if extras[i + 3] ~= "" then external_ids[task] = extras[i + 3] end
 end
 
-local ids = {}
 for i = 1, n do ids[i] = packed[2 * i - 1] end
 local known = call("HMGET", TASKS, unpack(ids))
 local ended = recent(window_ms, ids) or {}
-local new, created, bytes = {}, {}, 0
+local new, created, bytes, records, xids = {}, {}, 0, {}, {}
 for i = 1, n do
   if known[i] or ended[i] then
     created[i] = "0"
@@ -52,7 +51,6 @@ local fresh, in_order, due = { members = {}, values = {} }, #extras <= 1, {}
 if #new > 0 then
   local sequence = call("HINCRBY", STATS, "enqueued", #new) - #new
   call("HINCRBY", STATS, "bytes", bytes)
-  local records, xids = {}, {}
   for k, i in ipairs(new) do
     local id, priority = ids[i], priorities[i]
     local place = struct.pack(">I4I6", priority or 2147483648, sequence + k)
@@ -60,21 +58,16 @@ if #new > 0 then
     records[2 * k - 1] = id
     records[2 * k] = value
     if dues[i] then
-      due[#due + 1] = dues[i]
-      due[#due + 1] = place .. id
+      put(due, dues[i], place .. id)
     else
       fresh.members[#fresh.members + 1] = place .. id
       fresh.values[#fresh.values + 1] = value
     end
-    if external_ids[i] then
-      xids[#xids + 1] = "0"
-      xids[#xids + 1] = external_ids[i] .. "\n" .. id
-    end
+    if external_ids[i] then put(xids, "0", external_ids[i] .. "\n" .. id) end
   end
   call("HSET", TASKS, unpack(records))
   if #xids > 0 then call("ZADD", XIDS, unpack(xids)) end
 end
-
 -- What nobody overtakes goes straight to a worker, without passing the queue.
 local straight = wanted > 0 and in_order and #fresh.members > 0 and call("EXISTS", READY) == 0
 local served = straight and serve(demands, wanted, fresh)

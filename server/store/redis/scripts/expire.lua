@@ -37,8 +37,7 @@ for i, id in ipairs(ids) do
   if cancels[i] then
     outcome = "aborted"
     aborted[#aborted + 1] = task
-    id_tokens[#id_tokens + 1] = id
-    id_tokens[#id_tokens + 1] = ""
+    put(id_tokens, id, "")
   elseif charge == "lost" and not undelivered[token_of(leases[i])] then
     charged = charged + 1
     meta.lost, meta.error = meta.lost + 1, error
@@ -46,15 +45,13 @@ for i, id in ipairs(ids) do
     meta.reason = outcome == "buried" and "lost_leases" or ""
   end
   if outcome == "buried" then
-    dead[#dead + 1] = now_ms
-    dead[#dead + 1] = member
+    put(dead, now_ms, member)
   elseif outcome ~= "aborted" then
     ready[#ready + 1] = member
   end
   meta.mark = ""
   if metas[i] or meta.lost > 0 then
-    new_metas[#new_metas + 1] = id
-    new_metas[#new_metas + 1] = format_meta(meta)
+    put(new_metas, id, format_meta(meta))
   end
   rows[i] = { id, (parse_fields(task.fields)), outcome, meta.failures, meta.lost }
 end

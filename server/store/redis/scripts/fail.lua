@@ -50,24 +50,20 @@ for i = 1, #ids do
     if cancels[i] then
       outcomes[i] = "a"
       aborted[#aborted + 1] = task
-      id_tokens[#id_tokens + 1] = id
-      id_tokens[#id_tokens + 1] = ""
+      put(id_tokens, id, "")
     elseif reason ~= "" then
       outcomes[i] = "b"
-      dead[#dead + 1] = now_ms
-      dead[#dead + 1] = member
+      put(dead, now_ms, member)
     elseif due_ms > 0 then
       outcomes[i] = "r"
-      scheduled[#scheduled + 1] = due_ms
-      scheduled[#scheduled + 1] = member
+      put(scheduled, due_ms, member)
     else
       outcomes[i] = "r"
       ready[#ready + 1] = member
     end
     if outcomes[i] ~= "a" then
       meta.failures, meta.mark, meta.reason, meta.error = meta.failures + 1, outcomes[i] .. token_of(tokens[i]), reason, error
-      new_metas[#new_metas + 1] = id
-      new_metas[#new_metas + 1] = format_meta(meta)
+      put(new_metas, id, format_meta(meta))
     end
   end
 end

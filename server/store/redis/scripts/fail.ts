@@ -1,5 +1,5 @@
 /** Wrapper of fail.lua. */
-import type { Failure, FailOutcome } from "../../store.js";
+import type { FailOutcome, Failure } from "../../store.js";
 import { outcomes } from "../codec.js";
 import { type PackedRefs, packFailures } from "../packing.js";
 import { defineTopicScript, type TopicCall, unexpected } from "../script.js";

@@ -4,7 +4,7 @@
 -- ARGV  1 now_ms  2 channel  3 topic  4 session  5 ids, joined by spaces; "" to be told all ids
 -- Reply {"ids", ids} | {"held", ids, leases, values, metas}
 -- use: topic
--- use: count
+-- use: basics
 
 local leases_key = LEASES .. ARGV[4]
 if ARGV[5] == "" then return { "ids", call("HKEYS", leases_key) } end

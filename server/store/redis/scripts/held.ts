@@ -10,7 +10,9 @@ export interface HeldCall extends TopicCall {
   readonly ids?: readonly TaskId[];
 }
 
-export type HeldAnswer = { readonly kind: "ids"; readonly ids: readonly TaskId[] } | { readonly kind: "held"; readonly leases: readonly Leased[] };
+export type HeldAnswer =
+  | { readonly kind: "ids"; readonly ids: readonly TaskId[] }
+  | { readonly kind: "held"; readonly leases: readonly Leased[] };
 
 export const held = defineTopicScript<HeldCall, HeldAnswer>({
   name: "held",

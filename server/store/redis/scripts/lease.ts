@@ -12,6 +12,5 @@ export interface LeaseCall extends TopicCall {
 export const lease = defineTopicScript<LeaseCall, LeaseAnswer>({
   name: "lease",
   argv: { demands: (call) => demandArgs(call.demands) },
-  reply: (word, answer, call) =>
-    word === "leased" ? decodeLeaseAnswer(answer, call) : unexpected("lease", word),
+  reply: (word, answer, call) => (word === "leased" ? decodeLeaseAnswer(answer, call) : unexpected("lease", word)),
 });

@@ -15,8 +15,7 @@ local outcomes, kept = {}, {}
 for i = 1, #ids do
   outcomes[i] = leases[i] and "h" or "l"
   if leases[i] and notes[i] ~= "" then
-    kept[#kept + 1] = ids[i]
-    kept[#kept + 1] = notes[i]
+    put(kept, ids[i], notes[i])
   end
 end
 if #kept > 0 then call("HSET", PROGRESS, unpack(kept)) end

@@ -26,8 +26,7 @@ for i = 1, #ids do
     local task = lease_of(lease)
     task.id = id
     aborted[#aborted + 1] = task
-    id_tokens[#id_tokens + 1] = id
-    id_tokens[#id_tokens + 1] = ""
+    put(id_tokens, id, "")
   else
     outcomes[i] = "r"
     ready[#ready + 1] = lease_of(lease).place .. id

@@ -11,6 +11,5 @@ export interface RemoveCall extends TopicCall {
 export const remove = defineTopicScript<RemoveCall, readonly MoveOutcome[]>({
   name: "remove",
   argv: { ids: (call) => call.ids },
-  reply: (word, [outcomes]) =>
-    word === "removed" ? list(outcomes).map(decodeMove) : unexpected("remove", word),
+  reply: (word, [outcomes]) => (word === "removed" ? list(outcomes).map(decodeMove) : unexpected("remove", word)),
 });

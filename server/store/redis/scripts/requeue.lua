@@ -2,7 +2,7 @@
 --
 -- KEYS  the topic's
 -- ARGV  1 now_ms  2 channel  3 topic  4 oldest_dead  5.. ids
---       oldest_dead: instead of ids, that many from the front of the dead queue; 0 for ids
+--       oldest_dead: instead of ids, that many from the front of the dead queue; or 0
 -- Reply {"requeued", more, ids, outcomes}
 --       an outcome is {"done", external id} | {"not_found"} | {"wrong_state", state}
 -- use: topic
@@ -31,8 +31,7 @@ if #tasks > 0 then
   local metas, changed = side(META, moving) or {}, {}
   for i, id in ipairs(moving) do
     if metas[i] then
-      changed[#changed + 1] = id
-      changed[#changed + 1] = format_meta({ failures = 0, lost = 0, mark = "", reason = "", error = parse_meta(metas[i]).error })
+      put(changed, id, format_meta({ failures = 0, lost = 0, mark = "", reason = "", error = parse_meta(metas[i]).error }))
     end
   end
   if #changed > 0 then call("HSET", META, unpack(changed)) end

@@ -1,4 +1,4 @@
--- use: count
+-- use: basics
 -- The ids that ended lately, in hashes of one window each: id -> token of the
 -- completion, or "" when the task was cancelled.
 local function window_key(window_ms, back)

@@ -1,4 +1,4 @@
--- use: count
+-- use: basics
 -- use: record
 -- use: removal
 -- Completed or cancelled tasks that have left their queue: those with a
@@ -10,10 +10,8 @@ local function finish(queue, tasks)
     local external_id, retention_ms = parse_fields(task.fields)
     if retention_ms > 0 then
       local member = task.place .. task.id
-      kept[#kept + 1] = now_ms
-      kept[#kept + 1] = member
-      expiries[#expiries + 1] = now_ms + retention_ms
-      expiries[#expiries + 1] = member
+      put(kept, now_ms, member)
+      put(expiries, now_ms + retention_ms, member)
       task.kept = true
     else
       gone[#gone + 1] = task.id

@@ -1,4 +1,4 @@
--- use: count
+-- use: basics
 -- use: record
 -- The leases a call names: ARGV from `at` on holds how many sessions there are,
 -- then per session its id, a count, and ids and tokens packed. Returns ids and

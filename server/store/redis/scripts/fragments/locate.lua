@@ -1,4 +1,4 @@
--- use: count
+-- use: basics
 -- use: record
 -- Finds tasks by id. Gives one table per id, the same one for an id that comes
 -- twice, with: id, state (nil: no such task), place, fields, bytes, and by state

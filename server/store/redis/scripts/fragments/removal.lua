@@ -1,4 +1,4 @@
--- use: count
+-- use: basics
 -- Forgets tasks that are in none of the queues any more: their records and all
 -- that is kept beside them. `xids` is members of the index by external id.
 local function forget(ids, bytes, xids)

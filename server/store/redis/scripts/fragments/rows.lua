@@ -1,4 +1,4 @@
--- use: count
+-- use: basics
 -- All there is to know of tasks that `locate` found, as codec.ts reads it:
 -- {id, value, state, score, session, lease, meta, cancel, progress, result} each, {} for none.
 local function rows_of(tasks)

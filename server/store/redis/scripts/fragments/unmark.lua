@@ -1,4 +1,4 @@
--- use: count
+-- use: basics
 -- use: meta
 -- Tasks that move on are no longer where their latest failure put them: a
 -- report of that failure which comes again is no longer recognised.
@@ -8,8 +8,7 @@ local function unmark(ids)
     local meta = parse_meta(metas[i])
     if meta.mark ~= "" then
       meta.mark = ""
-      changed[#changed + 1] = ids[i]
-      changed[#changed + 1] = format_meta(meta)
+      put(changed, ids[i], format_meta(meta))
     end
   end
   if #changed > 0 then call("HSET", META, unpack(changed)) end

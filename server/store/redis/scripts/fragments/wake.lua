@@ -1,4 +1,4 @@
--- use: count
+-- use: basics
 -- Puts places .. ids into the input queue (the score is text: Redis formats
 -- numbers with all their digits, which costs as much as the rest of this loop); tells whether it was empty before.
 local function add_ready(members)

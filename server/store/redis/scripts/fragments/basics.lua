@@ -9,3 +9,9 @@ local function side(key, ids)
   if #ids == 0 or call("EXISTS", key) == 0 then return nil end
   return call("HMGET", key, unpack(ids))
 end
+
+-- Appends what a variadic command takes two by two.
+local function put(list, first, second)
+  local n = #list
+  list[n + 1], list[n + 2] = first, second
+end

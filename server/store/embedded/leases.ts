@@ -1,0 +1,143 @@
+/**
+ * The leases of a topic. In memory: all of them, by id and by session. On disk:
+ * their bodies, in the groups in which they were handed out, one row each.
+ *
+ * A row holds the name of its session, then the bodies. A lease that ends leaves
+ * its group in memory at once, and the row is put right at the end of the verb:
+ * where the whole group ended meanwhile, that is one removal for all.
+ */
+import assert from "node:assert";
+import type { LeaseToken, SessionId, TaskId } from "../../domain/ids.js";
+import { decodeRecord } from "../record.js";
+import { BODY, type Body, decodeBody, encodeBody, idOfBody, sessionIn, tokenText } from "./body-codec.js";
+import type { Tables } from "./database.js";
+import { entriesOf, entry, LENGTH_BYTES } from "./entries.js";
+import { numberKey, topicBounds, writeAscii } from "./keys.js";
+
+/** Leases that were handed out together. */
+export interface Group {
+  readonly number: number;
+  readonly session: SessionId;
+  /** How many of them are held. */
+  live: number;
+}
+
+export interface Lease {
+  readonly session: SessionId;
+  readonly token: LeaseToken;
+  readonly tokenNumber: number;
+  readonly group: Group;
+  readonly bytes: number;
+  /** The task goes without a trace but its id: no external id, no retention, no blobs. */
+  readonly plain: boolean;
+  readonly cancelRequested: boolean;
+}
+
+/** What is in memory. */
+export class Leases {
+  readonly #byId = new Map<TaskId, Lease>();
+  readonly #bySession = new Map<SessionId, Set<TaskId>>();
+
+  get(id: TaskId): Lease | undefined {
+    return this.#byId.get(id);
+  }
+
+  set(id: TaskId, lease: Lease): void {
+    this.delete(id);
+    this.#byId.set(id, lease);
+    lease.group.live += 1;
+    const ids = this.#bySession.get(lease.session);
+    if (ids === undefined) this.#bySession.set(lease.session, new Set([id]));
+    else ids.add(id);
+  }
+
+  delete(id: TaskId): void {
+    const lease = this.#byId.get(id);
+    if (lease === undefined) return;
+    this.#byId.delete(id);
+    lease.group.live -= 1;
+    const ids = this.#bySession.get(lease.session);
+    ids?.delete(id);
+    if (ids?.size === 0) this.#bySession.delete(lease.session);
+  }
+
+  /** Sessions that hold leases, in order. */
+  sessions(): SessionId[] {
+    return [...this.#bySession.keys()].sort();
+  }
+
+  /** Ids that a session holds, in no order. */
+  idsOf(session: SessionId): ReadonlySet<TaskId> {
+    return this.#bySession.get(session) ?? NO_IDS;
+  }
+}
+
+const NO_IDS: ReadonlySet<TaskId> = new Set();
+
+/** Reads the leases of a topic from the disk. */
+export function loadLeases(tables: Tables, topic: number): Leases {
+  const leases = new Leases();
+  const { start, end } = topicBounds(topic);
+  for (const { key, value } of tables.leased.rows(start, end, Number.POSITIVE_INFINITY)) {
+    const session = sessionIn(value);
+    const group: Group = { number: key.readUIntBE(4, 6), session, live: 0 };
+    for (const { at, end: entryEnd } of entriesOf(value, 1 + session.length)) {
+      const body = decodeBody(value.subarray(at, entryEnd));
+      const { token: tokenNumber, bytes, mark } = body;
+      const token = tokenText(tokenNumber);
+      const lease = { session, token, tokenNumber, group, bytes, plain: isPlain(body), cancelRequested: mark === 1 };
+      leases.set(body.id, lease);
+    }
+  }
+  return leases;
+}
+
+function isPlain({ record, error, progress }: Body): boolean {
+  if (![record, error, progress].every((content) => content === undefined || Buffer.isBuffer(content))) return false;
+  if (!Buffer.isBuffer(record)) return false;
+  const { head } = decodeRecord(record);
+  return head.externalId === "" && head.retentionMs === 0;
+}
+
+/** Writes the name of the session to the beginning of a row; returns where the first entry goes. */
+export function writeSession(row: Buffer, session: SessionId): number {
+  row[0] = session.length;
+  return writeAscii(row, session, 1);
+}
+
+/** The row of a group with one body. */
+export function singleRow(session: SessionId, body: Body): Buffer {
+  const start = Buffer.alloc(1 + session.length);
+  writeSession(start, session);
+  return Buffer.concat([start, entry(encodeBody(body))]);
+}
+
+/** The body of a lease in the row of its group. */
+export function bodyInRow(row: Buffer, { session, tokenNumber }: Lease): Body {
+  for (const { at, end } of entriesOf(row, 1 + session.length)) {
+    if (row.readUIntBE(at + BODY.token, 6) === tokenNumber) return decodeBody(row.subarray(at, end));
+  }
+  assert.fail("a lease is not in the row of its group");
+}
+
+export function groupRow(tables: Tables, topic: number, { number }: Group): Buffer {
+  const row = tables.leased.get(numberKey(topic, number));
+  assert(row !== undefined, "a group of leases has no row");
+  return row;
+}
+
+/** Puts the row of a group right after leases have left it. */
+export function settleGroup(tables: Tables, topic: number, leases: Leases, group: Group): void {
+  const key = () => numberKey(topic, group.number);
+  if (group.live === 0) {
+    tables.leased.remove(key());
+    return;
+  }
+  const row = groupRow(tables, topic, group);
+  const parts = [row.subarray(0, 1 + group.session.length)];
+  for (const { at, end } of entriesOf(row, 1 + group.session.length)) {
+    const id = idOfBody(row, at);
+    if (leases.get(id)?.group === group) parts.push(row.subarray(at - LENGTH_BYTES, end));
+  }
+  tables.leased.put(key(), Buffer.concat(parts));
+}

@@ -1,0 +1,112 @@
+/** Our own system: one broker or several, on Redis or on the embedded store. */
+import { Client, defineTopic, type Stats } from "@taskqueue/sdk";
+import { removeFolder, temporaryFolder } from "../support/guardian.js";
+import { RedisServer } from "../support/redis.js";
+import { BrokerProcess } from "./broker.js";
+import { Role } from "./role.js";
+import type { ProducerConfig } from "./roles/producing.js";
+import type { WorkerConfig } from "./roles/working.js";
+import type { Counted, System, SystemOptions } from "./system.js";
+
+export type StoreName = "redis" | "embedded";
+
+export interface TaskqueueOptions extends SystemOptions {
+  store: StoreName;
+  /** With Redis. */
+  brokers?: number;
+  /** Further arguments of `taskqueue serve`. */
+  args?: readonly string[];
+}
+
+export class Taskqueue implements System {
+  readonly brokers: readonly BrokerProcess[];
+  readonly redis: RedisServer | undefined;
+  /** The embedded store's, or undefined. */
+  readonly folder: string | undefined;
+  readonly client: Client;
+  /** Tasks that wait beyond those of the stage, such as in topics nobody serves. */
+  alsoWaiting = 0;
+  readonly #profile: string | undefined;
+
+  private constructor(
+    options: TaskqueueOptions,
+    redis: RedisServer | undefined,
+    folder: string | undefined,
+    brokers: readonly BrokerProcess[],
+  ) {
+    this.redis = redis;
+    this.folder = folder;
+    this.brokers = brokers;
+    this.client = new Client({ address: this.addresses });
+    this.#profile = options.profile;
+  }
+
+  static async start(options: TaskqueueOptions): Promise<Taskqueue> {
+    const { store, sync, appendonly, profile, brokers: count = 1, args = [] } = options;
+    const redis = store === "redis" ? await RedisServer.start({ appendonly }) : undefined;
+    const folder = redis === undefined ? temporaryFolder() : undefined;
+    const where = redis === undefined ? ["--data", `${folder}/data`, "--sync", sync] : ["--redis", redis.url];
+    const brokers: BrokerProcess[] = [];
+    for (let index = 0; index < count; index += 1)
+      brokers.push(await BrokerProcess.start([...where, ...args], profile));
+    return new Taskqueue(options, redis, folder, brokers);
+  }
+
+  get addresses(): string[] {
+    return this.brokers.map(({ address }) => address);
+  }
+
+  get servers(): Counted[] {
+    return [
+      ...this.brokers.map(({ pid }) => ({ name: "broker", pid })),
+      ...(this.redis === undefined ? [] : [{ name: "redis", pid: this.redis.pid }]),
+    ];
+  }
+
+  startProducer(config: Omit<ProducerConfig, "target">): Promise<Role> {
+    return this.startRole("producer", "roles/producer.ts", { ...config, target: this.addresses.join(",") });
+  }
+
+  startWorker(config: Omit<WorkerConfig, "target">): Promise<Role> {
+    return this.startRole("worker", "roles/worker.ts", { ...config, target: this.addresses });
+  }
+
+  /** Starts any role of ours, with `target` being what the role's config says. */
+  startRole(name: string, file: string, config: object): Promise<Role> {
+    return Role.node(name, file, config, { profile: this.#profile });
+  }
+
+  /** One task in a topic that nobody serves. */
+  async enqueueOne(topic: string): Promise<void> {
+    await this.client.enqueue(defineTopic(topic), []);
+  }
+
+  async audit(sent: number, waiting = false): Promise<string[]> {
+    const { stats } = await this.client.stats();
+    const done = waiting ? 0 : sent;
+    const expected: Partial<Stats> = {
+      enqueued: sent + this.alsoWaiting,
+      started: done,
+      completed: done,
+      retried: 0,
+      failed: 0,
+      released: 0,
+      expired: 0,
+      inputQueueSize: sent - done + this.alsoWaiting,
+      workQueueSize: 0,
+      deadQueueSize: 0,
+      scheduledSize: 0,
+    };
+    return Object.entries(expected).flatMap(([name, value]) => {
+      const counted = stats[name as keyof Stats];
+      return counted === value ? [] : [`stats say ${name} ${counted} instead of ${value}`];
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.client.close();
+    for (const broker of this.brokers) await broker[Symbol.asyncDispose]();
+    await this.redis?.[Symbol.asyncDispose]();
+    if (this.folder !== undefined) removeFolder(this.folder);
+  }
+}

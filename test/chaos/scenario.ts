@@ -1,0 +1,186 @@
+/**
+ * One run: a cluster at work, a plan of faults carried out on it, and then
+ * peace, until everything has ended; what is left of it is a history.
+ */
+import { mkdtempSync, renameSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { pause, systemClock } from "../../server/lib/clock.js";
+import { until } from "../support/until.js";
+import { check, describeViolations, type Verdict } from "./checker.js";
+import { Cluster, type Timing } from "./cluster.js";
+import { inject } from "./faults.js";
+import { type History, type ListedTask, monotonicUs, readHistory, type TaskStateName } from "./history.js";
+import type { Expectations } from "./invariants/invariant.js";
+import { type FaultName, kindOf, type PlannedFault, planFaults, type StoreKind } from "./plan.js";
+import { lostLeasesMaxOf } from "./workload.js";
+
+export interface Scenario {
+  readonly seed: number;
+  readonly store: StoreKind;
+  readonly timing: Timing;
+  readonly faults: readonly FaultName[];
+  /** How long faults go on. */
+  readonly durationMs: number;
+  readonly gapMs?: readonly [min: number, max: number];
+  readonly callsPerSecond?: number;
+}
+
+export interface Outcome {
+  readonly scenario: Scenario;
+  readonly plan: readonly PlannedFault[];
+  readonly history: History;
+  readonly verdict: Verdict;
+  /** The record, where it was kept: after a violation, or when asked for. */
+  readonly folder: string | undefined;
+}
+
+const GAP_MS = [150, 900] as const;
+/** How long the faults may be over before everything has ended. */
+const QUIET_MS_MAX = 30_000;
+const EXIT_MS_MAX: Record<Timing, number> = { rough: 4_000, gentle: 6_000 };
+
+const STATES: readonly TaskStateName[] = ["scheduled", "ready", "leased", "dead", "completed", "cancelled"];
+
+/** Runs it, checks it, and keeps the record if there is something to look at. */
+export async function play(scenario: Scenario, { keep = false } = {}): Promise<Outcome> {
+  const folder = mkdtempSync(join(tmpdir(), "taskqueue-chaos-run-"));
+  try {
+    const plan = await run(scenario, folder);
+    const history = readHistory(folder);
+    const verdict = check(history, expectations(scenario));
+    const isKept = keep || verdict.violations.length > 0;
+    return { scenario, plan, history, verdict, folder: isKept ? keepRecord(folder, scenario) : undefined };
+  } catch (error) {
+    const kept = keepRecord(folder, scenario);
+    throw new Error(`the run of seed ${scenario.seed} broke off; its record is in ${kept}`, { cause: error });
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** For people: what was violated, and how to see it again. */
+export function describeOutcome({ scenario, verdict, folder, plan }: Outcome): string {
+  const { violations } = verdict;
+  if (violations.length === 0) return "";
+  const faults = plan.map(({ fault, target, atMs }) => `${fault} of ${target} at ${atMs} ms`).join(", ");
+  return [
+    `seed ${scenario.seed} on ${scenario.store}, ${scenario.timing}: ${violations.length} violations`,
+    describeViolations(violations),
+    `faults: ${faults}`,
+    `the record is in ${folder}; TASKQUEUE_SEED=${scenario.seed} plays it again`,
+  ].join("\n");
+}
+
+function expectations({ faults, timing }: Scenario): Partial<Expectations> {
+  return {
+    lostLeasesMax: lostLeasesMaxOf,
+    leasesSpared: timing === "gentle" && faults.every((fault) => kindOf(fault).sparesLeases),
+    exitMsMax: EXIT_MS_MAX[timing],
+  };
+}
+
+function keepRecord(folder: string, { seed, store, timing }: Scenario): string {
+  const kept = join(tmpdir(), `taskqueue-chaos-${seed}-${store}-${timing}`);
+  rmSync(kept, { recursive: true, force: true });
+  renameSync(folder, kept);
+  return kept;
+}
+
+async function run(scenario: Scenario, folder: string): Promise<readonly PlannedFault[]> {
+  const { seed, store, timing, faults, durationMs, gapMs = GAP_MS, callsPerSecond = 25 } = scenario;
+  const brokers = store === "redis" ? 2 : 1;
+  await using cluster = await Cluster.start({
+    folder,
+    seed,
+    store,
+    timing,
+    brokers,
+    workers: 2,
+    producers: 2,
+    callsPerSecond,
+  });
+  const names = (members: readonly { readonly name: string }[]) => members.map(({ name }) => name);
+  const plan = planFaults(seed, {
+    faults,
+    durationMs,
+    gapMs,
+    members: {
+      broker: names(cluster.brokers),
+      clock: cluster.clocks,
+      worker: names(cluster.workers),
+      producer: names(cluster.producers),
+      store: ["store"],
+    },
+  });
+  await carryOut(cluster, plan, durationMs);
+  cluster.fate.record({ kind: "faults:over" }, "*");
+  const overUs = monotonicUs();
+  await Promise.all(cluster.producers.map((producer) => producer.stop()));
+  await awaitQuiet(cluster, overUs);
+  await recordSnapshot(cluster);
+  await Promise.all(cluster.workers.map((worker) => worker.stop()));
+  await cluster.client.close();
+  for (const broker of cluster.brokers) {
+    await rest(broker.pid);
+    broker.recordResources("end");
+  }
+  await Promise.all(cluster.brokers.map((broker) => broker.stop()));
+  return plan;
+}
+
+async function carryOut(cluster: Cluster, plan: readonly PlannedFault[], durationMs: number): Promise<void> {
+  const fromUs = monotonicUs();
+  const passedMs = () => (monotonicUs() - fromUs) / 1_000;
+  const underWay: Promise<void>[] = [];
+  for (const planned of plan) {
+    await pause(systemClock, planned.atMs - passedMs());
+    underWay.push(inject(cluster, planned));
+  }
+  await pause(systemClock, durationMs - passedMs());
+  await Promise.all(underWay);
+}
+
+/** Until no task waits or runs, or too long. */
+async function awaitQuiet(cluster: Cluster, overUs: number): Promise<void> {
+  const afterMs = () => Math.round((monotonicUs() - overUs) / 1_000);
+  let left = {};
+  try {
+    await until(
+      "everything has ended",
+      async () => {
+        const { stats } = await cluster.client.stats();
+        const { inputQueueSize, workQueueSize, scheduledSize } = stats;
+        left = { inputQueueSize, workQueueSize, scheduledSize };
+        return inputQueueSize + workQueueSize + scheduledSize === 0;
+      },
+      { timeoutMs: QUIET_MS_MAX },
+    );
+    cluster.fate.record({ kind: "quiet", afterMs: afterMs() });
+  } catch {
+    cluster.fate.record({ kind: "overdue", afterMs: afterMs(), left });
+  }
+}
+
+async function recordSnapshot({ client, fate }: Cluster): Promise<void> {
+  const { topics } = await client.stats({ perTopic: true });
+  const tasks: ListedTask[] = [];
+  for (const { topic } of topics) {
+    for (const state of STATES) {
+      for await (const task of client.admin.listTasks({ topic, state, pageSize: 1_000 })) {
+        const { id, failures, lostLeases, deadReason = "" } = task;
+        tasks.push({ id, topic, state, failures, lostLeases, deadReason });
+      }
+    }
+  }
+  const figures = topics.map(({ topic, stats }) => {
+    const { oldestReadyAgeMs: _, ...counts } = stats;
+    return [topic, counts] as const;
+  });
+  fate.record({ kind: "snapshot", tasks, topics: Object.fromEntries(figures) });
+}
+
+/** Connections that were closed at the other end take a moment to go. */
+async function rest(_pid: number | undefined): Promise<void> {
+  await pause(systemClock, 300);
+}

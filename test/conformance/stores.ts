@@ -1,0 +1,60 @@
+/**
+ * The stores that must keep the contract. A new one costs one line here.
+ *
+ * Each opens in a namespace of its own. `dispose` is told whether the test
+ * passed: what a failed one left in Redis is kept for a look at it, which takes
+ * a server that outlives the tests: TASKQUEUE_TEST_REDIS names one.
+ * TASKQUEUE_TEST_STORES limits the table, such as `model,redis`.
+ */
+import { Redis } from "ioredis";
+import type { Store } from "../../server/store/store.js";
+import { ModelStore } from "../differential/model.js";
+import { redisNamespace, sharedRedis } from "../support/redis.js";
+
+export interface OpenedStore {
+  readonly store: Store;
+  /** For the message of a failure. */
+  readonly where: string;
+  dispose(passed: boolean): Promise<void>;
+}
+
+const ALL: Readonly<Record<string, () => Promise<OpenedStore>>> = {
+  model: () => opened(new ModelStore(), "memory"),
+  embedded: openEmbedded,
+  redis: openRedis,
+};
+
+const wanted = process.env.TASKQUEUE_TEST_STORES?.split(",");
+export const STORES = Object.fromEntries(Object.entries(ALL).filter(([name]) => wanted?.includes(name) ?? true));
+
+async function opened(store: Store, where: string, forget: () => Promise<void> = async () => {}): Promise<OpenedStore> {
+  await store.open();
+  return {
+    store,
+    where,
+    async dispose(passed) {
+      await store.close();
+      if (passed) await forget();
+    },
+  };
+}
+
+async function openEmbedded(): Promise<OpenedStore> {
+  const { EmbeddedStore } = await import("../../server/store/embedded/embedded-store.js");
+  return opened(new EmbeddedStore({ dir: ":memory:" }), ":memory:");
+}
+
+async function openRedis(): Promise<OpenedStore> {
+  const { RedisStore } = await import("../../server/store/redis/redis-store.js");
+  const url = process.env.TASKQUEUE_TEST_REDIS ?? (await sharedRedis()).url;
+  const namespace = redisNamespace("conformance");
+  return opened(new RedisStore({ url, namespace }), `${url} namespace ${namespace}`, () => forgetKeys(url, namespace));
+}
+
+async function forgetKeys(url: string, namespace: string): Promise<void> {
+  const redis = new Redis(url);
+  for await (const keys of redis.scanStream({ match: `*${namespace}*`, count: 1000 })) {
+    if (keys.length > 0) await redis.unlink(keys);
+  }
+  redis.disconnect();
+}
