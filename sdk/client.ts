@@ -1,7 +1,8 @@
 /** The producers' side: puts tasks in, counts and watches them. */
 import { type Admin, createAdmin, topicName } from "./admin.js";
+import type { Enqueued } from "./batch.js";
 import { statsReportFromWire } from "./convert.js";
-import { type Enqueued, EnqueueStream, type TaskToEnqueue } from "./enqueue-stream.js";
+import { EnqueueStream, type TaskToEnqueue } from "./enqueue-stream.js";
 import { LIMITS } from "./limits.js";
 import { type ClientOptions, type EnqueueOptions, integer, invalid, refuseUnknown } from "./options.js";
 import { createRpc, type Rpc } from "./rpc.js";

@@ -134,14 +134,17 @@ export function unreachable(address: string, why: string, cause?: unknown): Task
   );
 }
 
-/** The error in an EnqueueStreamResponse: what a unary call says by its status. */
-export function errorFromReason(error: {
+/** The error in an EnqueueStreamResponse; absent parts are empty, 0 or undefined. */
+export interface StreamedError {
   readonly code: number;
   readonly reason: string;
   readonly message: string;
   readonly field: string;
   readonly retryDelayMs: number | undefined;
-}): TaskqueueError {
+}
+
+/** It says what a unary call says by its status. */
+export function errorFromReason(error: StreamedError): TaskqueueError {
   return new TaskqueueError(error.reason || (grpcStatus[error.code] ?? "UNKNOWN"), error.message, {
     field: error.field || undefined,
     retryable: error.retryDelayMs !== undefined || error.code === grpcStatus.UNAVAILABLE,

@@ -13,8 +13,8 @@
  * This file is the public surface; whatever it does not name may change.
  */
 export type { Admin, PageOptions, TaskQuery } from "./admin.js";
+export type { Enqueued } from "./batch.js";
 export { Client, type EnqueueEntry, type EnqueueItem } from "./client.js";
-export type { Enqueued } from "./enqueue-stream.js";
 export { DoNotRetry, type ErrorCode, RetryLater, TaskqueueError } from "./errors.js";
 export type {
   BackoffOptions,

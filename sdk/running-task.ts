@@ -93,6 +93,8 @@ export class Attempt implements RunningTask, LeasedFields {
   state: "waiting" | "running" | "ended" | "gone" = "waiting";
   /** What is reported once it has ended. */
   report: Report = RELEASED;
+  /** Whether its report was sent on an earlier stream, with an unknown outcome. */
+  reportedBefore = false;
   startedAtMs = 0;
   readonly #sink: ProgressSink;
   #controller: AbortController | undefined = undefined;

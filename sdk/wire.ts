@@ -15,6 +15,7 @@ const FIXED32 = 5;
 /** Short strings are written by a loop, long ones by a call into native code, whose fixed cost pays from here on. */
 const LOOP_CHARS_MAX = 24;
 const SIZE_FIRST = 4 * 1024;
+const SIZE_KEPT = 8 * 1024 * 1024;
 const TWO_32 = 2 ** 32;
 
 /** Grows as it is written; reused from message to message. */
@@ -33,23 +34,19 @@ export class Writer {
     this.#end = length;
   }
 
-  /** A copy of what is written from `start` to `end`. */
-  copy(start = 0, end = this.#end): Buffer {
-    return Buffer.from(this.#bytes.subarray(start, end));
-  }
-
-  /** Forgets the first `count` bytes; the rest moves to the front. */
-  drop(count: number): void {
-    this.#bytes.copyWithin(0, count, this.#end);
-    this.#end -= count;
-  }
-
-  /** The copy of everything; the writer is empty afterwards. An outsized buffer is not kept. */
-  take(): Buffer {
-    const taken = this.copy();
-    this.#end = 0;
-    if (this.#bytes.length > 8 * 1024 * 1024) this.#resize(SIZE_FIRST);
+  /** What is written up to `end`, as a copy; the rest moves to the front. */
+  takeUpTo(end: number): Buffer {
+    const taken = Buffer.from(this.#bytes.subarray(0, end));
+    this.#bytes.copyWithin(0, end, this.#end);
+    this.#end -= end;
+    // An outsized buffer is not kept.
+    if (this.#end === 0 && this.#bytes.length > SIZE_KEPT) this.#resize(SIZE_FIRST);
     return taken;
+  }
+
+  /** A copy of everything; the writer is empty afterwards. */
+  take(): Buffer {
+    return this.takeUpTo(this.#end);
   }
 
   #resize(size: number): void {

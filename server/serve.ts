@@ -12,6 +12,7 @@ import { TaskqueueError } from "./domain/errors.js";
 import { Broker } from "./engine/broker.js";
 import { startGrpcServer } from "./grpc/server.js";
 import { systemClock } from "./lib/clock.js";
+import { logDestination } from "./lib/log-destination.js";
 import { Metrics } from "./metrics/registry.js";
 import { EmbeddedStore } from "./store/embedded/embedded-store.js";
 import { instrumented } from "./store/instrumented.js";
@@ -23,7 +24,7 @@ import { VERSION } from "./version.js";
 const LAST_CALLS_MS = 1_000;
 
 export async function startBroker(config: Config): Promise<RunningBroker> {
-  const log = pino({ level: config.logLevel, base: { broker: config.name } }, pino.destination(2));
+  const log = pino({ level: config.logLevel, base: { broker: config.name } }, logDestination(config.logFormat));
   const metrics = new Metrics();
   const store = openableStore(config, log);
   await store.open();

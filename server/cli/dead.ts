@@ -28,7 +28,7 @@ export function addDead(program: Command, context: Context, act: Act): void {
   const list = dead
     .command("list")
     .description("lists the dead tasks of a topic, oldest first")
-    .argument("<topic>", "", topic);
+    .argument("<topic>", "its topic", topic);
   examples(withBroker(withLimit(list), context.environment), ["taskqueue dead list clicks"]).action(
     act((topicName: string, options: ListOptions) =>
       withClient(context, options, (client) =>
@@ -40,8 +40,8 @@ export function addDead(program: Command, context: Context, act: Act): void {
   const show = dead
     .command("show")
     .description("shows one dead task")
-    .argument("<topic>", "", topic)
-    .argument("<id>", "", taskId);
+    .argument("<topic>", "its topic", topic)
+    .argument("<id>", "its id", taskId);
   examples(withBroker(show, context.environment), ["taskqueue dead show clicks 01J9ZK5Y"]).action(
     act((topicName: string, id: string, options: BrokerOptions) => showDead(context, topicName, id, options)),
   );

@@ -51,6 +51,11 @@ export function isCodedError(error: unknown): error is CodedError {
   return error instanceof Error && error.name === "TaskqueueError" && "code" in error && typeof error.code === "string";
 }
 
+/** An error that a child process told of. */
+export function codedError(code: string, message: string): CodedError {
+  return Object.assign(new Error(message), { name: "TaskqueueError", code });
+}
+
 export function exitCodeOf(error: unknown): ExitCode {
   if (isCodedError(error)) return BY_ERROR_CODE[error.code] ?? 1;
   return error instanceof Error && (error.name === "UsageError" || error.name === "ConfigError") ? 2 : 1;

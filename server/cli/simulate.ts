@@ -51,7 +51,7 @@ export function addSimulate(program: Command, context: Context, act: Act): void 
     );
   originalOptions(command);
   command
-    .option("--address <address>", "use the broker there, or several with commas")
+    .option("--address <address>", "use the broker there, or several with commas; TASKQUEUE_ADDRESS is not looked at")
     .option("--duration <duration>", "enqueue for so long", interval)
     .option("--count <n>", "enqueue so many tasks", wholeNumber(1))
     .option("--burst <n>", "enqueue so many tasks at a time", wholeNumber(1, LIMITS.batchMax), 1)

@@ -82,7 +82,7 @@ export function addTopics(program: Command, context: Context, act: Act): void {
           ? "stops handing out the topic's tasks; running ones finish"
           : "hands out the topic's tasks again",
       )
-      .argument("<topic>", "", topic);
+      .argument("<topic>", "its name", topic);
     examples(withBroker(command, context.environment), [`taskqueue topics ${verb} clicks`]).action(
       act(async (topicName: string, options: BrokerOptions) => {
         await withClient(context, options, (client) => client.admin[verb](topicName));

@@ -16,6 +16,7 @@ import type { TaskqueueEvent } from "./events.js";
 
 const SESSIONS_PER_TICK = 20;
 const TICK_MS_MIN = 50;
+const TICK_MS_MAX = 1_000;
 
 export class Reaper {
   readonly #context: EngineContext;
@@ -26,7 +27,7 @@ export class Reaper {
     this.#storeAvailable = storeAvailable;
   }
 
-  /** Returns the milliseconds until the next session may expire. */
+  /** Returns the milliseconds after which to look again. */
   async tick(): Promise<number | undefined> {
     // After an outage sessions are extended first: see StoreMonitor.
     if (!this.#storeAvailable()) return undefined;
@@ -35,7 +36,10 @@ export class Reaper {
     const { sessions, nextMs } = await store.expiredSessions({ now, limit: SESSIONS_PER_TICK });
     for (const session of sessions) await this.#reap(session);
     if (sessions.length === SESSIONS_PER_TICK) return TICK_MS_MIN;
-    return nextMs === undefined ? undefined : Math.max(TICK_MS_MIN, nextMs - this.#context.now());
+    if (nextMs === undefined) return undefined;
+    // Not later than a grace: a stream may be lost meanwhile, here or on another broker.
+    const latestMs = Math.min(TICK_MS_MAX, this.#context.options.graceMs);
+    return Math.max(TICK_MS_MIN, Math.min(nextMs - this.#context.now(), latestMs));
   }
 
   async #reap(session: SessionRecord): Promise<void> {

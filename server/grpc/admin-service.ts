@@ -15,7 +15,7 @@ import type { ListQuery } from "../store/store.js";
 import { STATES, toSettings, toTaskInfo, toTaskResult, toTopicInfo, toWorkerInfo } from "./convert.js";
 import { pageSize, plainText, taskId, taskIds, topicName, wholeNumber } from "./parse.js";
 import { backoffInput } from "./task-input.js";
-import { fromDuration } from "./time.js";
+import { fromTimeout } from "./time.js";
 
 /** Settings that `ConfigureTopicRequest.reset` can name. */
 const SETTINGS = {
@@ -140,7 +140,7 @@ function settingsInput(wire: WireSettings): Omit<TopicSettings, "paused"> {
   return {
     ...(numRetries === undefined ? {} : { numRetries: whole("num_retries", numRetries, 0, LIMITS.numRetriesMax) }),
     ...(backoff === undefined ? {} : { backoff: backoffInput("settings.backoff", backoff) }),
-    ...(timeout === undefined ? {} : { timeoutMs: fromDuration("settings.timeout", timeout, 0, LIMITS.timeoutMsMax) }),
+    ...(timeout === undefined ? {} : { timeoutMs: fromTimeout("settings.timeout", timeout) }),
     ...(lostLeasesMax === undefined
       ? {}
       : { lostLeasesMax: whole("lost_leases_max", lostLeasesMax, 1, LIMITS.lostLeasesMax) }),

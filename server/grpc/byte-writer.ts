@@ -62,6 +62,12 @@ export class ByteWriter {
     this.#length += this.#buffer.write(text, this.#length, "latin1");
   }
 
+  /** A field of any text. */
+  text(field: number, text: string): void {
+    this.head(field, Buffer.byteLength(text));
+    this.#length += this.#buffer.write(text, this.#length, "utf8");
+  }
+
   raw(bytes: Uint8Array): void {
     this.#reserve(bytes.length);
     this.#buffer.set(bytes, this.#length);

@@ -18,6 +18,7 @@ import type * as topics from "../domain/topic.js";
 import type { EventType as EngineEventType, TaskqueueEvent } from "../engine/events.js";
 import type { StatsRow } from "../engine/stats-reader.js";
 import type { MoveOutcome, SessionRecord } from "../store/store.js";
+import { decodeDeep } from "./decode-deep.js";
 import { toDuration } from "./time.js";
 
 export const STATES = {
@@ -57,7 +58,7 @@ const date = (ms: number | undefined) => (ms === undefined ? undefined : new Dat
 /** The task as its producer sent it. A spec that cannot be read is a bug, or another version's. */
 export function decodeTask(topic: TopicName, id: string, spec: Uint8Array): Task {
   try {
-    return { ...Task.decode(spec), topic, id };
+    return { ...decodeDeep(Task, spec), topic, id };
   } catch (error) {
     throw new TaskqueueError("INTERNAL", `the stored task ${id} of topic ${topic} cannot be read`, { cause: error });
   }
@@ -78,7 +79,7 @@ export function toTaskInfo(topic: TopicName, record: TaskRecord): TaskInfo {
     lastError: record.error,
     deadReason: record.deadReason ? DEAD_REASONS[record.deadReason] : DeadReason.UNSPECIFIED,
     progress: record.progress,
-    result: record.result ? Value.unwrap(Value.decode(record.result)) : undefined,
+    result: record.result ? Value.unwrap(decodeDeep(Value, record.result)) : undefined,
     cancelRequested: record.cancelRequested ?? false,
   };
 }

@@ -8,9 +8,10 @@
  */
 import { AdminServiceDefinition } from "@taskqueue/sdk/gen/taskqueue/v1/admin.js";
 import { BrokerServiceDefinition } from "@taskqueue/sdk/gen/taskqueue/v1/broker.js";
-import { WorkerServiceDefinition } from "@taskqueue/sdk/gen/taskqueue/v1/worker.js";
+import { LeaseRequest, WorkerServiceDefinition } from "@taskqueue/sdk/gen/taskqueue/v1/worker.js";
 import type { CallContext, ServerMiddlewareCall } from "nice-grpc-common";
 import { invalid } from "../domain/errors.js";
+import { decodeDeep } from "./decode-deep.js";
 import { encodeLeaseMessage, type LeaseMessage } from "./lease-codec.js";
 
 /** A request that is not of its type. */
@@ -90,6 +91,7 @@ export const WorkerDefinition = guarded({
     ...restOfWorker,
     lease: {
       ...lease,
+      requestType: { ...lease.requestType, decode: (bytes: Uint8Array) => decodeDeep(LeaseRequest, bytes) },
       responseType: {
         encode: (message: LeaseMessage) => ({ finish: () => encodeLeaseMessage(message) }),
         decode: (): LeaseMessage => {

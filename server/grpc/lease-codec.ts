@@ -37,7 +37,8 @@ function encodeDelivery(delivery: Delivery, nowMs: number): Uint8Array {
   writer.number(RESPONSE.delivery, number);
   for (const lease of leased) writeLeased(writer, lease, nowMs);
   writer.number(RESPONSE.settled, settled);
-  for (const token of lost) writer.ascii(RESPONSE.lost, token);
+  // A lost token may be anything that a worker took for one.
+  for (const token of lost) writer.text(RESPONSE.lost, token);
   if (cancels.length > 0 || drainMs !== undefined) {
     // Rare parts, by the generated encoder: fields of one message may come in pieces.
     const cancel = cancels.map(({ token, reason }) => ({ leaseToken: token, reason: REASONS[reason] }));

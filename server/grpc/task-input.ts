@@ -9,7 +9,7 @@ import { DEFAULTS, LIMITS } from "../domain/limits.js";
 import type { Backoff } from "../domain/retry.js";
 import type { NewTask } from "../store/store.js";
 import { newTaskId, plainText, taskId, topicName, wholeNumber } from "./parse.js";
-import { fromDuration } from "./time.js";
+import { fromDuration, fromTimeout } from "./time.js";
 
 const INT32_MIN = -(2 ** 31);
 const INT32_MAX = 2 ** 31 - 1;
@@ -55,7 +55,7 @@ export function taskInput(path: string, task: Task, { now, taskBytesMax }: TaskI
         : { numRetries: wholeNumber(`${path}.num_retries`, task.numRetries, 0, LIMITS.numRetriesMax) }),
       ...(task.timeout === undefined
         ? {}
-        : { timeoutMs: fromDuration(`${path}.timeout`, task.timeout, 0, LIMITS.timeoutMsMax) }),
+        : { timeoutMs: fromTimeout(`${path}.timeout`, task.timeout) }),
       ...(task.backoff === undefined ? {} : { backoff: backoffInput(`${path}.backoff`, task.backoff) }),
     },
   };

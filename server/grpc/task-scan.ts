@@ -15,6 +15,7 @@ import { Task } from "@taskqueue/sdk/gen/taskqueue/v1/task.js";
 import { invalid } from "../domain/errors.js";
 import { parseTaskId, parseTopicName, type TaskId, type TopicName } from "../domain/ids.js";
 import { LIMITS } from "../domain/limits.js";
+import { decodeDeep } from "./decode-deep.js";
 import { isPlainText, newTaskId } from "./parse.js";
 import { type TaskInput, type TaskInputOptions, taskInput } from "./task-input.js";
 
@@ -74,7 +75,7 @@ function taskRanges(bytes: Uint8Array): [number, number][] {
 function decodedTask(path: string, bytes: Uint8Array, options: TaskInputOptions): ReadTask {
   let task: Task;
   try {
-    task = Task.decode(bytes);
+    task = decodeDeep(Task, bytes);
   } catch {
     throw invalid(path, `${bytes.length} bytes`, "must be a well-formed Task");
   }
@@ -107,42 +108,30 @@ class Scan {
   }
 
   #plainTask({ now, taskBytesMax }: TaskInputOptions): ReadTask {
-    let topic: TopicName | undefined;
-    let id: TaskId | undefined;
+    // The spec is what follows topic and id; where they do not come first, it is encoded anew.
+    const topic = this.#topic();
+    const id = this.#id();
+    const start = this.#at;
     let externalId = "";
     let numRetries: number | undefined;
     let priority = 0;
     let hasArgs = false;
     let hasPayload = false;
-    let named = this.#at;
     while (this.more) {
-      const tag = this.varint();
-      switch (tag) {
-        case (1 << 3) | BYTES:
-          if (topic !== undefined || hasArgs || hasPayload) throw GIVE_UP;
-          topic = parseTopicName(this.#text());
-          named = this.#at;
-          break;
-        case (2 << 3) | BYTES:
-          // The spec is what follows topic and id, in one piece.
-          if (id !== undefined || topic === undefined || named !== this.#at - 1) throw GIVE_UP;
-          id = parseTaskId(this.#text());
-          if (id === undefined) throw GIVE_UP;
-          named = this.#at;
-          break;
+      switch (this.varint()) {
         case (3 << 3) | BYTES:
           if (hasArgs) throw GIVE_UP;
           hasArgs = true;
           this.#list(1);
           break;
         case (4 << 3) | BYTES: {
-          const [start, end] = this.content();
-          hasPayload = end > start;
+          const [from, to] = this.content();
+          hasPayload = to > from;
           break;
         }
         case (6 << 3) | BYTES: {
-          const [start, end] = this.content();
-          externalId = this.#bytes.toString("utf8", start, end);
+          const [from, to] = this.content();
+          externalId = this.#bytes.toString("utf8", from, to);
           if (!isPlainText(externalId, LIMITS.externalIdBytesMax)) throw GIVE_UP;
           break;
         }
@@ -159,8 +148,8 @@ class Scan {
           throw GIVE_UP;
       }
     }
-    if (topic === undefined || (hasArgs && hasPayload)) throw GIVE_UP;
-    const spec = this.#bytes.subarray(named, this.#end);
+    if (hasArgs && hasPayload) throw GIVE_UP;
+    const spec = this.#bytes.subarray(start, this.#end);
     if (spec.length > taskBytesMax) throw GIVE_UP;
     const head = { enqueuedAtMs: now, priority, externalId, retentionMs: 0 };
     const input = {
@@ -171,6 +160,20 @@ class Scan {
       head: numRetries === undefined ? head : { ...head, numRetries },
     };
     return { input, hadId: id !== undefined };
+  }
+
+  #topic(): TopicName {
+    const topic = this.more && this.varint() === ((1 << 3) | BYTES) ? parseTopicName(this.#text()) : undefined;
+    if (topic === undefined) throw GIVE_UP;
+    return topic;
+  }
+
+  #id(): TaskId | undefined {
+    if (!this.more || this.#bytes[this.#at] !== ((2 << 3) | BYTES)) return undefined;
+    this.#at++;
+    const id = parseTaskId(this.#text());
+    if (id === undefined) throw GIVE_UP;
+    return id;
   }
 
   varint(): number {
@@ -227,6 +230,7 @@ class Scan {
 
   /** Checks a `google.protobuf.ListValue`: field 1, values. */
   #list(depth: number): void {
+    if (depth > LIMITS.argsDepthMax) throw GIVE_UP;
     this.#each((tag) => {
       if (tag !== ((1 << 3) | BYTES)) throw GIVE_UP;
       this.#value(depth);
@@ -235,6 +239,7 @@ class Scan {
 
   /** Checks a `google.protobuf.Struct`: field 1, entries of key and value. */
   #struct(depth: number): void {
+    if (depth > LIMITS.argsDepthMax) throw GIVE_UP;
     this.#each((tag) => {
       if (tag !== ((1 << 3) | BYTES)) throw GIVE_UP;
       let parts = 0;
@@ -250,7 +255,6 @@ class Scan {
 
   /** Checks a `google.protobuf.Value`: exactly one kind. */
   #value(depth: number): void {
-    if (depth > LIMITS.argsDepthMax) throw GIVE_UP;
     let kinds = 0;
     this.#each((tag) => {
       kinds++;

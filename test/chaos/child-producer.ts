@@ -8,11 +8,12 @@ import { pause, systemClock } from "../../server/lib/clock.js";
 import { Random } from "../support/random.js";
 import { asked, type ProducerOrders, type QueueAddress, readOrders, tellAtWork } from "./child.js";
 import type { PlannedTask } from "./history.js";
-import { draftTask, KEPT_MS, TOPICS } from "./workload.js";
+import { draftTask, KEPT_MS, topicRow } from "./workload.js";
 
 const { orders, recorder } = readOrders<ProducerOrders>();
 const random = new Random(orders.seed);
-const topics = new Map(TOPICS.map(({ name }) => [name as string, defineTopic<[id: string, timeoutMs: number]>(name)]));
+const rows = orders.topics.map(topicRow);
+const topics = new Map(orders.topics.map((name) => [name, defineTopic<[id: string, timeoutMs: number]>(name)]));
 const stopped = asked();
 let isOver = false;
 void stopped.then(() => {
@@ -28,7 +29,7 @@ interface Batch {
 }
 
 function draw(): Batch {
-  const draft = draftTask(random);
+  const draft = draftTask(random, rows);
   const size = random.chance(0.1) ? random.int(2, 20) : 1;
   const ids = Array.from({ length: size }, () => `${orders.name.replace("#", ".")}-${++tasks}`);
   const { priority, retries, delayMs, timeoutMs } = draft;

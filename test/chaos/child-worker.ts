@@ -6,7 +6,7 @@ import { DoNotRetry, defineTopic, type RunningTask, Worker } from "@taskqueue/sd
 import { pause, systemClock } from "../../server/lib/clock.js";
 import { asked, type QueueAddress, readOrders, tellAtWork, type WorkerOrders } from "./child.js";
 import type { Happening } from "./history.js";
-import { deedOf, TOPICS } from "./workload.js";
+import { deedOf } from "./workload.js";
 
 const { orders, recorder } = readOrders<WorkerOrders>();
 
@@ -35,7 +35,7 @@ function build({ queue, addresses }: QueueAddress): Worker {
     connectTimeoutMs: 1_000,
     startTimeoutMs: -1,
   });
-  for (const { name } of TOPICS) {
+  for (const name of orders.topics) {
     const topic = defineTopic<[id: string, timeoutMs: number], number>(name);
     worker.register(topic, ([, timeoutMs], task) => run(task, timeoutMs, tell));
   }
@@ -60,7 +60,7 @@ function build({ queue, addresses }: QueueAddress): Worker {
   worker.on("settled", ({ leaseTokens }) => {
     for (const token of leaseTokens) tell({ kind: "lease:settled", token });
   });
-  tell({ kind: "worker:started", concurrency: orders.concurrency, topics: TOPICS.map(({ name }) => name) });
+  tell({ kind: "worker:started", concurrency: orders.concurrency, topics: orders.topics });
   return worker;
 }
 

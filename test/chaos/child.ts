@@ -13,6 +13,8 @@ export interface ChildOrders {
   readonly name: string;
   readonly seed: number;
   readonly queues: readonly QueueAddress[];
+  /** By name, of workload.ts. */
+  readonly topics: readonly string[];
 }
 
 export interface ProducerOrders extends ChildOrders {

@@ -12,7 +12,7 @@ import { AT_WORK, type ChildOrders, type ProducerOrders, type WorkerOrders } fro
 import { Recorder } from "./history.js";
 import { Member } from "./member.js";
 import type { StoreKind } from "./plan.js";
-import { LOST_LEASES_MAX } from "./workload.js";
+import { LOST_LEASES_MAX, TOPICS } from "./workload.js";
 
 /**
  * `rough`: patience so short that every fault costs leases. `gentle`: patience
@@ -160,7 +160,7 @@ export class Cluster implements AsyncDisposable {
   #orders(name: string, life: string): ChildOrders {
     const addresses = this.waysOf(name).map(({ port }) => `127.0.0.1:${port}`);
     const { folder, seed } = this.options;
-    return { folder, seed, name: life, queues: [{ queue: "main", addresses }] };
+    return { folder, seed, name: life, queues: [{ queue: "main", addresses }], topics: TOPICS.map(({ name }) => name) };
   }
 
   async #launchChild(file: string, orders: ChildOrders): Promise<Subprocess> {

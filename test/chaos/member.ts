@@ -6,7 +6,7 @@
 import { appendFileSync } from "node:fs";
 import { join } from "node:path";
 import { pause, systemClock } from "../../server/lib/clock.js";
-import type { Subprocess } from "../support/process.js";
+import type { Exit, Subprocess } from "../support/process.js";
 import { monotonicUs, type Recorder } from "./history.js";
 import { resourcesOf } from "./resources.js";
 
@@ -58,7 +58,7 @@ export class Member {
       try {
         const child = await this.#options.launch(life);
         this.#process = child;
-        void child.exited.then(({ code }) => this.#ended(child, life, code ?? -1));
+        void child.exited.then((exit) => this.#ended(child, life, exit));
         return;
       } catch (error) {
         this.#keepOutput(life, String(error));
@@ -119,10 +119,13 @@ export class Member {
     return child;
   }
 
-  #ended(child: Subprocess, life: string, code: number): void {
-    this.#keepOutput(life, child.output);
+  #ended(child: Subprocess, life: string, { code, signal }: Exit): void {
+    this.#keepOutput(life, `${child.output}\n${signal === null ? `exit code ${code}` : signal}`);
     if (this.#process !== child) return;
-    this.#options.fate.record({ kind: "process:ended", process: life, how: "exited", code, expected: code === 0 }, "*");
+    this.#options.fate.record(
+      { kind: "process:ended", process: life, how: "exited", code: code ?? -1, expected: code === 0 },
+      "*",
+    );
   }
 
   #keepOutput(life: string, output: string): void {

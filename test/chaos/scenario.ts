@@ -6,13 +6,13 @@ import { mkdtempSync, renameSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pause, systemClock } from "../../server/lib/clock.js";
-import { until } from "../support/until.js";
 import { check, describeViolations, type Verdict } from "./checker.js";
 import { Cluster, type Timing } from "./cluster.js";
 import { inject } from "./faults.js";
-import { type History, type ListedTask, monotonicUs, readHistory, type TaskStateName } from "./history.js";
+import { type History, monotonicUs, readHistory } from "./history.js";
 import type { Expectations } from "./invariants/invariant.js";
 import { type FaultName, kindOf, type PlannedFault, planFaults, type StoreKind } from "./plan.js";
+import { awaitQuiet, recordSnapshot } from "./snapshot.js";
 import { lostLeasesMaxOf } from "./workload.js";
 
 export interface Scenario {
@@ -39,8 +39,6 @@ const GAP_MS = [150, 900] as const;
 /** How long the faults may be over before everything has ended. */
 const QUIET_MS_MAX = 30_000;
 const EXIT_MS_MAX: Record<Timing, number> = { rough: 4_000, gentle: 6_000 };
-
-const STATES: readonly TaskStateName[] = ["scheduled", "ready", "leased", "dead", "completed", "cancelled"];
 
 /** Runs it, checks it, and keeps the record if there is something to look at. */
 export async function play(scenario: Scenario, { keep = false } = {}): Promise<Outcome> {
@@ -117,8 +115,8 @@ async function run(scenario: Scenario, folder: string): Promise<readonly Planned
   cluster.fate.record({ kind: "faults:over" }, "*");
   const overUs = monotonicUs();
   await Promise.all(cluster.producers.map((producer) => producer.stop()));
-  await awaitQuiet(cluster, overUs);
-  await recordSnapshot(cluster);
+  await awaitQuiet(cluster.client, cluster.fate, { sinceUs: overUs, timeoutMs: QUIET_MS_MAX });
+  await recordSnapshot(cluster.client, cluster.fate);
   await Promise.all(cluster.workers.map((worker) => worker.stop()));
   await cluster.client.close();
   for (const broker of cluster.brokers) {
@@ -139,45 +137,6 @@ async function carryOut(cluster: Cluster, plan: readonly PlannedFault[], duratio
   }
   await pause(systemClock, durationMs - passedMs());
   await Promise.all(underWay);
-}
-
-/** Until no task waits or runs, or too long. */
-async function awaitQuiet(cluster: Cluster, overUs: number): Promise<void> {
-  const afterMs = () => Math.round((monotonicUs() - overUs) / 1_000);
-  let left = {};
-  try {
-    await until(
-      "everything has ended",
-      async () => {
-        const { stats } = await cluster.client.stats();
-        const { inputQueueSize, workQueueSize, scheduledSize } = stats;
-        left = { inputQueueSize, workQueueSize, scheduledSize };
-        return inputQueueSize + workQueueSize + scheduledSize === 0;
-      },
-      { timeoutMs: QUIET_MS_MAX },
-    );
-    cluster.fate.record({ kind: "quiet", afterMs: afterMs() });
-  } catch {
-    cluster.fate.record({ kind: "overdue", afterMs: afterMs(), left });
-  }
-}
-
-async function recordSnapshot({ client, fate }: Cluster): Promise<void> {
-  const { topics } = await client.stats({ perTopic: true });
-  const tasks: ListedTask[] = [];
-  for (const { topic } of topics) {
-    for (const state of STATES) {
-      for await (const task of client.admin.listTasks({ topic, state, pageSize: 1_000 })) {
-        const { id, failures, lostLeases, deadReason = "" } = task;
-        tasks.push({ id, topic, state, failures, lostLeases, deadReason });
-      }
-    }
-  }
-  const figures = topics.map(({ topic, stats }) => {
-    const { oldestReadyAgeMs: _, ...counts } = stats;
-    return [topic, counts] as const;
-  });
-  fate.record({ kind: "snapshot", tasks, topics: Object.fromEntries(figures) });
 }
 
 /** Connections that were closed at the other end take a moment to go. */

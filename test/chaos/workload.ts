@@ -14,7 +14,16 @@ export const TOPICS = [
   { name: "fragile", kept: true },
 ] as const;
 
-export type TopicRow = (typeof TOPICS)[number];
+/** Of quick tasks, for a worker that takes one at a time. */
+export const ORDERED = { name: "ordered", kept: true } as const;
+
+export type TopicRow = (typeof TOPICS)[number] | typeof ORDERED;
+
+export function topicRow(name: string): TopicRow {
+  const row = [...TOPICS, ORDERED].find((topic) => topic.name === name);
+  if (!row) throw new Error(`there is no topic ${name}`);
+  return row;
+}
 
 /** Tasks of the topic `fragile` are dead after the first lease they lose. */
 export const LOST_LEASES_MAX = { fragile: 1 } as const;
@@ -35,13 +44,13 @@ export interface Draft {
   readonly timeoutMs: number;
 }
 
-export function draftTask(random: Random, topics: readonly TopicRow[] = TOPICS): Draft {
+export function draftTask(random: Random, topics: readonly TopicRow[]): Draft {
   const topic = random.pick(topics);
   return {
     topic,
     priority: random.int(-2, 2),
     retries: topic.name === "flaky" ? random.int(0, 3) : 0,
-    delayMs: random.chance(0.1) ? random.int(20, 400) : 0,
+    delayMs: topic.name !== ORDERED.name && random.chance(0.1) ? random.int(20, 400) : 0,
     timeoutMs: topic.name === "flaky" && random.chance(0.05) ? 150 : 0,
   };
 }
@@ -57,8 +66,10 @@ export interface Deed {
 export function deedOf(seed: number, task: { id: string; topic: string; failures: number; timeoutMs: number }): Deed {
   const random = randomOf(seed, task.id);
   const heedsSignal = random.chance(0.7);
-  const draw = random.next();
-  const forMs = draw < 0.75 ? random.int(0, 5) : draw < 0.96 ? random.int(20, 200) : random.int(400, 2_000);
+  const draw = random.next() * (task.topic === ORDERED.name ? 0.75 : 1);
+  const drawnMs = draw < 0.75 ? random.int(0, 5) : draw < 0.96 ? random.int(20, 200) : random.int(400, 2_000);
+  // Long enough to be lost with its worker now and then.
+  const forMs = task.topic === "fragile" ? 100 + drawnMs : drawnMs;
   const failsUntil = task.topic === "flaky" && random.chance(0.5) ? random.int(1, 4) : 0;
   const isHopeless = task.topic === "flaky" && random.chance(0.05);
   if (task.timeoutMs > 0 && task.failures === 0)

@@ -194,7 +194,7 @@ describe("simulate", () => {
       ...[
         "simulate",
         "--count",
-        "150",
+        "100",
         "--fill-time",
         "0",
         "--run-time",

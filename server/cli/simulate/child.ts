@@ -2,7 +2,6 @@
  * The child process of a simulation: one producer or one worker, which does
  * what its parent says and ends when its parent does.
  */
-import { once } from "node:events";
 import type { Context } from "../context.js";
 import { isCodedError, UsageError } from "../exit-code.js";
 import type { TaskNumber } from "./ledger.js";
@@ -11,6 +10,7 @@ import { produce } from "./produce.js";
 import { type Books, work } from "./work.js";
 
 type Begin = Extract<ParentMessage, { kind: "begin" }>;
+type Stop = Extract<ParentMessage, { kind: "stop" }>;
 
 /** Resolves when the work is done and told. */
 export async function runChild(context: Context): Promise<void> {
@@ -18,9 +18,13 @@ export async function runChild(context: Context): Promise<void> {
   // Ctrl-C reaches the whole process group; the parent decides what follows from it.
   context.onSignal(() => {});
   process.once("disconnect", () => context.exit(1));
-  const begin = await firstMessage();
+  const messages = parentMessages();
+  const begin = await messages.begin;
   try {
-    const aborted = begin.role === "producer" ? await runProducer(context, begin) : await runWorker(context, begin);
+    const aborted =
+      begin.role === "producer"
+        ? await runProducer(context, begin, messages.stop)
+        : await runWorker(context, begin, messages.stop);
     await tell({ kind: "done", aborted });
   } catch (error) {
     const code = isCodedError(error) ? error.code : "INTERNAL";
@@ -30,9 +34,13 @@ export async function runChild(context: Context): Promise<void> {
   process.disconnect();
 }
 
-async function runProducer(context: Context, begin: Extract<Begin, { role: "producer" }>): Promise<number> {
+async function runProducer(
+  context: Context,
+  begin: Extract<Begin, { role: "producer" }>,
+  stopped: Promise<Stop>,
+): Promise<number> {
   const stop = new AbortController();
-  void stopMessage().then(() => stop.abort());
+  void stopped.then(() => stop.abort());
   let numbers: number[] = [];
   const outbox = new Outbox(async () => {
     const batch = numbers;
@@ -58,9 +66,12 @@ async function runProducer(context: Context, begin: Extract<Begin, { role: "prod
   return 0;
 }
 
-async function runWorker(context: Context, begin: Extract<Begin, { role: "worker" }>): Promise<number> {
+async function runWorker(
+  context: Context,
+  begin: Extract<Begin, { role: "worker" }>,
+  stopped: Promise<Stop>,
+): Promise<number> {
   const books = new ChildBooks();
-  const stopped = stopMessage();
   const worker = await work(begin.plan, `simulate-${begin.index}-${process.pid}`, context.clock, books);
   await tell({ kind: "ready" });
   const { timeoutMs } = await stopped;
@@ -132,16 +143,20 @@ function tell(message: ChildMessage): Promise<void> {
   });
 }
 
-async function firstMessage(): Promise<Begin> {
-  const [message] = await once(process, "message");
-  if (!isParentMessage(message) || message.kind !== "begin") throw new UsageError("the first message must be begin");
-  return message;
-}
-
-function stopMessage(): Promise<Extract<ParentMessage, { kind: "stop" }>> {
-  return new Promise((resolve) => {
-    process.on("message", (message: unknown) => {
-      if (isParentMessage(message) && message.kind === "stop") resolve(message);
-    });
+/** What the parent says. Listens from the start: both messages may be there already. */
+function parentMessages(): { readonly begin: Promise<Begin>; readonly stop: Promise<Stop> } {
+  let onBegin: (message: Begin) => void = () => {};
+  let onStop: (message: Stop) => void = () => {};
+  const begin = new Promise<Begin>((resolve) => {
+    onBegin = resolve;
   });
+  const stop = new Promise<Stop>((resolve) => {
+    onStop = resolve;
+  });
+  process.on("message", (message: unknown) => {
+    if (!isParentMessage(message)) return;
+    if (message.kind === "begin") onBegin(message);
+    else onStop(message);
+  });
+  return { begin, stop };
 }

@@ -4,7 +4,7 @@
  */
 import { type ChildProcess, fork } from "node:child_process";
 import type { BrokerClient, Context } from "../context.js";
-import { CommandError } from "../exit-code.js";
+import { CommandError, codedError } from "../exit-code.js";
 import type { Ledger } from "./ledger.js";
 import { type ChildMessage, isChildMessage, type ParentMessage } from "./message.js";
 import type { Plan } from "./plan.js";
@@ -188,7 +188,7 @@ class Child {
         this.#end = { crashed: false, aborted: message.aborted };
         break;
       case "error":
-        this.#end = new CommandError(message.message);
+        this.#end = codedError(message.code, message.message);
         break;
       default:
         message satisfies never;

@@ -103,9 +103,6 @@ export class LmdbFile {
   readonly #root: RootDatabase<Buffer, Buffer>;
   readonly #writes = { made: false };
   readonly #committed: () => void;
-  end: any;
-  count = 0;
-  busy: any;
   readonly tables: ReturnType<LmdbFile["openTables"]>;
 
   /** @param committed called after each transaction that changed something. */
@@ -169,22 +166,7 @@ export class LmdbFile {
   /** Runs `verb` in a transaction: what it throws undoes everything. */
   transact<Answer>(verb: () => Answer): Answer {
     this.#writes.made = false;
-    if (!this.end) {
-      void this.#root.transactionSync(
-        () =>
-          new Promise<void>((r) => {
-            this.end = r;
-          }),
-        SYNCHRONOUS_COMMIT,
-      );
-      this.count = 0;
-    }
-    const answer = verb();
-    if (++this.count === 600) {
-      this.end();
-      this.end = undefined;
-      this.busy = new Promise((r) => setImmediate(r));
-    }
+    const answer = this.#root.transactionSync(verb, SYNCHRONOUS_COMMIT);
     if (this.#writes.made) this.#committed();
     return answer;
   }

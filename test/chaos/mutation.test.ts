@@ -1,0 +1,155 @@
+/**
+ * Shows that the checker bites: real brokers over stores that break a promise,
+ * each of which must be caught, in a real run, by the invariant of that promise.
+ * Good stores take part in the same runs, and must be found good.
+ */
+import { mkdtempSync, renameSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Client } from "@taskqueue/sdk";
+import { afterAll, beforeAll, describe, expect, onTestFailed, test } from "vitest";
+import { runSource } from "../support/process.js";
+import { chooseSeed } from "../support/random.js";
+import { RedisServer } from "../support/redis.js";
+import { until } from "../support/until.js";
+import { check, describeViolations, type Verdict } from "./checker.js";
+import { AT_WORK, type ProducerOrders, type QueueAddress, type WorkerOrders } from "./child.js";
+import { monotonicUs, ofQueue, Recorder, readHistory } from "./history.js";
+import type { Expectations } from "./invariants/invariant.js";
+import { readLedger } from "./ledger.js";
+import { Member } from "./member.js";
+import { MUTANTS, type MutantName, mutantOf } from "./mutants.js";
+import { awaitQuiet, recordSnapshot } from "./snapshot.js";
+import { LOST_LEASES_MAX, lostLeasesMaxOf, ORDERED, TOPICS } from "./workload.js";
+
+const seed = chooseSeed();
+
+interface MutationRun {
+  readonly names: readonly MutantName[];
+  readonly topics: readonly string[];
+  readonly concurrency: number;
+  /** Whether workers are killed and stopped. */
+  readonly faults: boolean;
+  readonly expected: Partial<Expectations>;
+}
+
+/** What workers that die bring to light. */
+const ROUGH: MutationRun = {
+  names: Object.keys(MUTANTS).filter(
+    (name): name is MutantName => !["turns-the-order-round", "tires-of-the-living"].includes(name),
+  ),
+  topics: TOPICS.map(({ name }) => name),
+  concurrency: 5,
+  faults: true,
+  expected: { lostLeasesMax: lostLeasesMaxOf },
+};
+
+/** What only shows in peace. */
+const CALM: MutationRun = {
+  names: ["none", "turns-the-order-round", "tires-of-the-living"],
+  topics: [ORDERED.name],
+  concurrency: 1,
+  faults: false,
+  expected: { leasesSpared: true },
+};
+
+async function play(run: MutationRun, folder: string, fate: Recorder): Promise<void> {
+  await using redis = await RedisServer.start();
+  const orders = { url: redis.url, names: run.names };
+  await using brokers = await runSource("test/chaos/child-mutants.ts", [JSON.stringify(orders)]);
+  await brokers.waitForLine(new RegExp(AT_WORK));
+  const queues = run.names.map((queue): QueueAddress => {
+    const address = new RegExp(`^${queue} (.*)$`, "m").exec(brokers.output)?.[1] ?? "";
+    return { queue, addresses: [address] };
+  });
+  const clients = queues.map(({ queue, addresses }) => ({ queue, client: new Client({ address: addresses }) }));
+  for (const { client } of clients) await client.admin.configure("fragile", { lostLeasesMax: LOST_LEASES_MAX.fragile });
+  const { topics, concurrency } = run;
+  const member = (name: string, file: string, more: Partial<WorkerOrders & ProducerOrders>) =>
+    new Member({
+      name,
+      folder,
+      fate,
+      launch: async (life) => {
+        const child = await runSource(file, [JSON.stringify({ folder, seed, name: life, queues, topics, ...more })]);
+        await child.waitForLine(new RegExp(AT_WORK));
+        return child;
+      },
+    });
+  const workers = [1, 2].map((number) => member(`worker-${number}`, "test/chaos/child-worker.ts", { concurrency }));
+  const producer = member("producer-1", "test/chaos/child-producer.ts", { callsPerSecond: 10, callsMax: 40 });
+  const members = [...workers, producer];
+  try {
+    await Promise.all(members.map((each) => each.start()));
+    if (run.faults) {
+      // What the killed one held is lost, what the stopped one held is handed back.
+      await freezeAtWork(workers[0], folder);
+      await workers[0]?.kill();
+      await workers[0]?.start();
+      await workers[1]?.stop();
+      await workers[1]?.start();
+    }
+    await producer.ended();
+    await Promise.all(clients.map(({ queue, client }) => awaitQuiet(client, fate, { queue, timeoutMs: 6_000 })));
+    for (const { queue, client } of clients) await recordSnapshot(client, fate, queue);
+  } finally {
+    await Promise.all(clients.map(({ client }) => client.close()));
+    await Promise.all(members.map((each) => each.kill()));
+  }
+}
+
+/** A moment at which the worker has held a task for so long that its broker knows that it was received. */
+async function freezeAtWork(worker: Member | undefined, folder: string): Promise<void> {
+  await until(
+    "the worker is in the middle of a fragile task of the broker that never gives up",
+    () => {
+      worker?.freeze();
+      const atUs = monotonicUs();
+      const { runs } = readLedger(ofQueue(readHistory(folder), "never-gives-up"));
+      const isAtIt = runs.some(
+        ({ by, topic, startedUs, endedUs }) =>
+          by === worker?.life && topic === "fragile" && endedUs === undefined && atUs - startedUs > 40_000,
+      );
+      if (!isAtIt) worker?.thaw();
+      return isAtIt;
+    },
+    { timeoutMs: 20_000 },
+  );
+}
+
+describe.each([
+  ["while workers die", ROUGH],
+  ["in peace", CALM],
+])("%s", (_, run) => {
+  const folder = mkdtempSync(join(tmpdir(), "taskqueue-chaos-mutants-"));
+  const verdicts = new Map<MutantName, Verdict>();
+  let isKept = false;
+
+  beforeAll(async () => {
+    const fate = new Recorder(folder, "fate");
+    await play(run, folder, fate);
+    fate.close();
+    const history = readHistory(folder);
+    for (const name of run.names) verdicts.set(name, check(ofQueue(history, name), run.expected));
+  });
+
+  afterAll(() => {
+    if (isKept) renameSync(folder, `${folder}-${seed}`);
+    else rmSync(folder, { recursive: true, force: true });
+  });
+
+  test.each(run.names)("%s", (name) => {
+    onTestFailed(() => {
+      isKept = true;
+      process.stdout.write(`seed ${seed}; the record is in ${folder}-${seed}\n`);
+    });
+    const { caughtBy } = mutantOf(name);
+    const violations = verdicts.get(name)?.violations ?? [];
+    if (caughtBy === undefined) expect(describeViolations(violations)).toBe("");
+    else expect(violations.map(({ invariant }) => invariant)).toContain(caughtBy);
+  });
+});
+
+test("every mutant took part", () => {
+  expect([...new Set([...ROUGH.names, ...CALM.names])].sort()).toEqual(Object.keys(MUTANTS).sort());
+});
