@@ -46,9 +46,12 @@ run: build ## build, then start a broker on the embedded store; ARGS="--help" sh
 	@echo
 	@echo '  Starting a broker on 127.0.0.1:50051, with its data in ./taskqueue-data. Ctrl-C stops it.'
 	@echo '  In another terminal:'
-	@echo '    node server/dist/main.js --help                  what the command line can do'
-	@echo '    open http://127.0.0.1:12345                      the console'
-	@echo '    node_modules/.bin/buf curl --protocol grpc --http2-prior-knowledge --list-methods http://127.0.0.1:50051'
+	@echo '    node server/dist/main.js enqueue clicks 640 480   put a task in'
+	@echo '    node server/dist/main.js stats                    what is there'
+	@echo '    node server/dist/main.js watch                    what happens'
+	@echo '    node server/dist/main.js simulate --duration 10s  producers and workers at play, on a broker of their own'
+	@echo '    node server/dist/main.js --help                   the rest'
+	@echo '  README.md has a worker in ten lines, and the same by buf curl or grpcurl.'
 	@echo
 	exec node server/dist/main.js serve $(ARGS)
 
