@@ -17,7 +17,7 @@ VITEST := $(BIN)/vitest run --config test/vitest.config.ts
 FROM_SOURCE := node --conditions=taskqueue-source --import tsx
 
 .PHONY: help setup setup-redis gen build run \
-	test test-unit test-script test-conformance test-differential test-engine test-e2e test-chaos test-docs test-tidy \
+	test test-unit test-script test-conformance test-differential test-engine test-e2e test-chaos chaos chaos-table test-docs test-tidy \
 	bench bench-peers lint format types verify check clean
 
 help: ## list the targets
@@ -78,6 +78,17 @@ test-e2e: $(STAMP) setup-redis ## a real broker, spoken to over gRPC
 
 test-chaos: $(STAMP) setup-redis ## faults against the promises
 	$(VITEST) --project chaos $(ARGS)
+
+# Arguments of chaos and chaos-table; ARGS="--faults=redis-kill --keep" narrows it down, see test/chaos/main.ts.
+SEED ?=
+MINUTES ?= 1
+SEEDS ?= 3
+
+chaos: $(STAMP) setup-redis ## faults for long: SEED=7 MINUTES=10
+	$(FROM_SOURCE) test/chaos/main.ts --seed='$(SEED)' --minutes=$(MINUTES) $(ARGS)
+
+chaos-table: $(STAMP) setup-redis ## what each fault costs, for docs/operations.md: SEEDS=20
+	$(FROM_SOURCE) test/chaos/main.ts --table --seed='$(SEED)' --seeds=$(SEEDS) $(ARGS)
 
 test-docs: $(STAMP) ## the documents' code and tables
 	$(VITEST) --project docs $(ARGS)

@@ -80,109 +80,140 @@ export interface Admin {
 }
 
 /** The operators' calls over a client's connection. */
-export function createAdmin(rpc: Rpc): Admin {
-  return {
-    async getTask(topic, id) {
-      try {
-        const request = { topic: topicName(topic), id };
-        const { task } = await rpc.repeat((link, options) => link.admin.getTask(request, options));
-        return task && taskInfoFromWire(task);
-      } catch (error) {
-        if (error instanceof TaskqueueError && error.code === "TASK_NOT_FOUND") return undefined;
-        throw error;
-      }
-    },
+export class AdminClient implements Admin {
+  readonly #rpc: Rpc;
 
-    listTasks({ topic, state, externalId, ...paging }) {
-      if (state !== undefined && !isTaskState(state)) throw invalid("state", state, "must be the name of a state");
-      return listing(paging, async (page) => {
-        const request = {
-          topic: topicName(topic),
-          state: state === undefined ? WireTaskState.UNSPECIFIED : stateToWire(state),
-          externalId: externalId ?? "",
-          ...page,
-        };
-        const response = await rpc.repeat((link, options) => link.admin.listTasks(request, options));
-        return { items: response.tasks.map(taskInfoFromWire), next: response.nextPageToken };
-      });
-    },
+  constructor(rpc: Rpc) {
+    this.#rpc = rpc;
+  }
 
-    requeue: (topic, ids) =>
-      inParts(rpc, ids, (link, part, options) =>
-        link.admin.requeueTasks({ topic: topicName(topic), ids: part, allDead: false }, options),
-      ),
+  async getTask(topic: TopicRef, id: string): Promise<TaskInfo | undefined> {
+    try {
+      const request = { topic: topicName(topic), id };
+      const { task } = await this.#rpc.repeat((link, options) => link.admin.getTask(request, options));
+      return task && taskInfoFromWire(task);
+    } catch (error) {
+      if (error instanceof TaskqueueError && error.code === "TASK_NOT_FOUND") return undefined;
+      throw error;
+    }
+  }
 
-    async requeueAllDead(topic) {
-      const request = { topic: topicName(topic), ids: [], allDead: true };
-      let requeued = 0;
-      for (;;) {
-        const { results, more } = await rpc.once((link, options) => link.admin.requeueTasks(request, options));
-        const done = results.filter((result) => taskResultFromWire(result).outcome === "done").length;
-        requeued += done;
-        // Without progress another turn would be the same again.
-        if (!more || done === 0) return requeued;
-      }
-    },
+  listTasks({ topic, state, externalId = "", ...paging }: TaskQuery): Listing<TaskInfo> {
+    if (state !== undefined) checkState(state);
+    const filter = {
+      topic: topicName(topic),
+      state: state === undefined ? WireTaskState.UNSPECIFIED : stateToWire(state),
+      externalId,
+    };
+    return listing(paging, async (page) => {
+      const request = { ...filter, ...page };
+      const response = await this.#rpc.repeat((link, options) => link.admin.listTasks(request, options));
+      return { items: response.tasks.map(taskInfoFromWire), next: response.nextPageToken };
+    });
+  }
 
-    cancel: (topic, ids) =>
-      inParts(rpc, ids, (link, part, options) =>
-        link.admin.cancelTasks({ topic: topicName(topic), ids: part }, options),
-      ),
+  requeue(topic: TopicRef, ids: readonly string[]): Promise<TaskResult[]> {
+    return this.#inParts(topic, ids, (link, part, options) =>
+      link.admin.requeueTasks({ ...part, allDead: false }, options),
+    );
+  }
 
-    delete: (topic, ids) =>
-      inParts(rpc, ids, (link, part, options) =>
-        link.admin.deleteTasks({ topic: topicName(topic), ids: part }, options),
-      ),
+  async requeueAllDead(topic: TopicRef): Promise<number> {
+    const request = { topic: topicName(topic), ids: [], allDead: true };
+    let requeued = 0;
+    for (;;) {
+      const { results, more } = await this.#rpc.once((link, options) => link.admin.requeueTasks(request, options));
+      const done = results.filter((result) => taskResultFromWire(result).outcome === "done").length;
+      requeued += done;
+      // Without progress another turn would be the same again.
+      if (!more || done === 0) return requeued;
+    }
+  }
 
-    async purge(topic, state, { limit } = {}) {
-      if (!isTaskState(state)) throw invalid("state", state, "must be the name of a state");
-      const most = integer("limit", limit, Number.MAX_SAFE_INTEGER, 1, Number.MAX_SAFE_INTEGER);
-      let deleted = 0;
-      for (;;) {
-        const request = {
-          topic: topicName(topic),
-          state: stateToWire(state),
-          limit: Math.min(LIMITS.batchTasksMax, most - deleted),
-        };
-        const answer = await rpc.once((link, options) => link.admin.purgeTopic(request, options));
-        deleted += answer.deleted;
-        if (!answer.more || answer.deleted === 0 || deleted >= most) return { deleted, more: answer.more };
-      }
-    },
+  cancel(topic: TopicRef, ids: readonly string[]): Promise<TaskResult[]> {
+    return this.#inParts(topic, ids, (link, part, options) => link.admin.cancelTasks(part, options));
+  }
 
-    listTopics: (paging = {}) =>
-      listing(paging, async (page) => {
-        const response = await rpc.repeat((link, options) => link.admin.listTopics(page, options));
-        return { items: response.topics.map(topicInfoFromWire), next: response.nextPageToken };
-      }),
+  delete(topic: TopicRef, ids: readonly string[]): Promise<TaskResult[]> {
+    return this.#inParts(topic, ids, (link, part, options) => link.admin.deleteTasks(part, options));
+  }
 
-    listWorkers: (paging = {}) =>
-      listing(paging, async (page) => {
-        const response = await rpc.repeat((link, options) => link.admin.listWorkers(page, options));
-        return { items: response.workers.map(workerInfoFromWire), next: response.nextPageToken };
-      }),
+  async #inParts(
+    topic: TopicRef,
+    ids: readonly string[],
+    call: (link: Link, part: Part, options: CallOptions) => Promise<{ results: WireTaskResult[] }>,
+  ): Promise<TaskResult[]> {
+    const results: TaskResult[] = [];
+    for (let from = 0; from < ids.length; from += LIMITS.batchTasksMax) {
+      const part = { topic: topicName(topic), ids: ids.slice(from, from + LIMITS.batchTasksMax) };
+      const response = await this.#rpc.once((link, options) => call(link, part, options));
+      results.push(...response.results.map(taskResultFromWire));
+    }
+    return results;
+  }
 
-    async pause(topic) {
-      await rpc.repeat((link, options) => link.admin.pauseTopic({ topic: topicName(topic) }, options));
-    },
+  async purge(
+    topic: TopicRef,
+    state: Exclude<TaskState, "leased">,
+    { limit }: { readonly limit?: number } = {},
+  ): Promise<{ readonly deleted: number; readonly more: boolean }> {
+    checkState(state);
+    const most = integer("limit", limit, Number.MAX_SAFE_INTEGER, 1, Number.MAX_SAFE_INTEGER);
+    const request = { topic: topicName(topic), state: stateToWire(state) };
+    let deleted = 0;
+    for (;;) {
+      const part = { ...request, limit: Math.min(LIMITS.batchTasksMax, most - deleted) };
+      const answer = await this.#rpc.once((link, options) => link.admin.purgeTopic(part, options));
+      deleted += answer.deleted;
+      if (!answer.more || answer.deleted === 0 || deleted >= most) return { deleted, more: answer.more };
+    }
+  }
 
-    async resume(topic) {
-      await rpc.repeat((link, options) => link.admin.resumeTopic({ topic: topicName(topic) }, options));
-    },
+  listTopics(paging: PageOptions = {}): Listing<TopicInfo> {
+    return listing(paging, async (page) => {
+      const response = await this.#rpc.repeat((link, options) => link.admin.listTopics(page, options));
+      return { items: response.topics.map(topicInfoFromWire), next: response.nextPageToken };
+    });
+  }
 
-    async configure(topic, change) {
-      refuseUnknown("configure", change, new Set(Object.keys(SETTING_FIELDS)));
-      const settings: Record<string, unknown> = {};
-      const reset: string[] = [];
-      for (const [name, value] of Object.entries(change)) {
-        if (value === null) reset.push(SETTING_FIELDS[name as keyof typeof SETTING_FIELDS]);
-        else settings[name] = value;
-      }
-      const request = { topic: topicName(topic), settings: settingsToWire(settings), reset };
-      const response = await rpc.repeat((link, options) => link.admin.configureTopic(request, options));
-      return settingsFromWire(response.settings);
-    },
-  };
+  listWorkers(paging: PageOptions = {}): Listing<WorkerInfo> {
+    return listing(paging, async (page) => {
+      const response = await this.#rpc.repeat((link, options) => link.admin.listWorkers(page, options));
+      return { items: response.workers.map(workerInfoFromWire), next: response.nextPageToken };
+    });
+  }
+
+  async pause(topic: TopicRef): Promise<void> {
+    await this.#rpc.repeat((link, options) => link.admin.pauseTopic({ topic: topicName(topic) }, options));
+  }
+
+  async resume(topic: TopicRef): Promise<void> {
+    await this.#rpc.repeat((link, options) => link.admin.resumeTopic({ topic: topicName(topic) }, options));
+  }
+
+  async configure(topic: TopicRef, change: TopicSettingsChange): Promise<TopicSettings> {
+    refuseUnknown("configure", change, new Set(Object.keys(SETTING_FIELDS)));
+    const settings: Record<string, unknown> = {};
+    const reset: string[] = [];
+    for (const [name, field] of Object.entries(SETTING_FIELDS)) {
+      const value: unknown = Reflect.get(change, name);
+      if (value === null) reset.push(field);
+      else if (value !== undefined) settings[name] = value;
+    }
+    const request = { topic: topicName(topic), settings: settingsToWire(settings), reset };
+    const response = await this.#rpc.repeat((link, options) => link.admin.configureTopic(request, options));
+    return settingsFromWire(response.settings);
+  }
+}
+
+/** The tasks of one request. */
+interface Part {
+  readonly topic: string;
+  readonly ids: string[];
+}
+
+function checkState(state: unknown): void {
+  if (!isTaskState(state)) throw invalid("state", state, "must be the name of a state");
 }
 
 /** What the settings are called on the wire, for `reset`. */
@@ -197,20 +228,6 @@ const SETTING_FIELDS = {
 
 export function topicName(topic: TopicRef): string {
   return typeof topic === "string" ? topic : topic.name;
-}
-
-async function inParts(
-  rpc: Rpc,
-  ids: readonly string[],
-  call: (link: Link, part: string[], options: CallOptions) => Promise<{ results: WireTaskResult[] }>,
-): Promise<TaskResult[]> {
-  const results: TaskResult[] = [];
-  for (let from = 0; from < ids.length; from += LIMITS.batchTasksMax) {
-    const part = ids.slice(from, from + LIMITS.batchTasksMax);
-    const response = await rpc.once((link, options) => call(link, part, options));
-    results.push(...response.results.map(taskResultFromWire));
-  }
-  return results;
 }
 
 interface WirePage {

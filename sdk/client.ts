@@ -1,5 +1,5 @@
 /** The producers' side: puts tasks in, counts and watches them. */
-import { type Admin, createAdmin, topicName } from "./admin.js";
+import { type Admin, AdminClient, topicName } from "./admin.js";
 import type { Enqueued } from "./batch.js";
 import { statsReportFromWire } from "./convert.js";
 import { EnqueueStream, type TaskToEnqueue } from "./enqueue-stream.js";
@@ -56,7 +56,7 @@ export class Client implements AsyncDisposable {
     this.#retryForMs = integer("retryForMs", options.retryForMs, RETRY_FOR_MS_DEFAULT, 0, DAY_MS);
     this.#transport = new Transport(new Dialer(options));
     this.#rpc = createRpc(this.#transport, this.#retryForMs);
-    this.admin = createAdmin(this.#rpc);
+    this.admin = new AdminClient(this.#rpc);
     const bufferMax = Number.MAX_SAFE_INTEGER;
     this.#enqueueing = new EnqueueStream(this.#transport, {
       retryForMs: this.#retryForMs,

@@ -251,7 +251,8 @@ export class Connection {
     const free = this.#dialer.addresses.length;
     const jittered =
       this.#failures < free ? 0 : jitteredBackoffMs(this.#failures - free, BACKOFF_BASE_MS, BACKOFF_CAP_MS);
-    return Math.max(error.retryDelayMs ?? 0, jittered);
+    // A broker in drain means itself; there may be others.
+    return Math.max(error.code === "DRAINING" ? 0 : (error.retryDelayMs ?? 0), jittered);
   }
 }
 

@@ -22,13 +22,15 @@ export interface UpdateFigures {
 
 export type Report =
   | { readonly kind: "completed"; readonly result: Buffer | undefined }
-  | {
-      readonly kind: "failed";
-      readonly error: string;
-      readonly retryDelayMs: number | undefined;
-      readonly doNotRetry: boolean;
-    }
+  | FailedReport
   | { readonly kind: "released" };
+
+export interface FailedReport {
+  readonly kind: "failed";
+  readonly error: string;
+  readonly retryDelayMs: number | undefined;
+  readonly doNotRetry: boolean;
+}
 
 export interface Reported {
   readonly leaseToken: string;
@@ -169,7 +171,7 @@ function readLeasedTask(reader: Reader, task: LeasedFields, likelyTopic: string)
   while (reader.next(end)) {
     switch (reader.field) {
       case 1:
-        readTask(reader, task, likelyTopic);
+        readTaskGuarded(reader, task, likelyTopic);
         break;
       case 2:
         task.leaseToken = reader.string();
@@ -192,6 +194,19 @@ function readLeasedTask(reader: Reader, task: LeasedFields, likelyTopic: string)
   }
 }
 
+/** A task that cannot be read fails its own attempt, not the delivery. */
+function readTaskGuarded(reader: Reader, task: LeasedFields, likelyTopic: string): void {
+  const { at } = reader;
+  const end = reader.block();
+  reader.at = at;
+  try {
+    readTask(reader, task, likelyTopic);
+  } catch (error) {
+    task.unreadable = error instanceof Error ? error : new Error(String(error));
+    reader.at = end;
+  }
+}
+
 function readTask(reader: Reader, task: LeasedFields, likelyTopic: string): void {
   const end = reader.block();
   while (reader.next(end)) {
@@ -203,7 +218,7 @@ function readTask(reader: Reader, task: LeasedFields, likelyTopic: string): void
         task.id = reader.string();
         break;
       case 3:
-        readArgsOf(reader, task);
+        task.args = readArgs(reader);
         break;
       case 4:
         task.payload = reader.bytes();
@@ -223,19 +238,6 @@ function readTask(reader: Reader, task: LeasedFields, likelyTopic: string): void
       default:
         reader.skip();
     }
-  }
-}
-
-/** Args that cannot be read fail their own attempt, not the delivery. */
-function readArgsOf(reader: Reader, task: LeasedFields): void {
-  const { at } = reader;
-  const end = reader.block();
-  reader.at = at;
-  try {
-    task.args = readArgs(reader);
-  } catch (error) {
-    task.unreadable = error instanceof Error ? error : new Error(String(error));
-    reader.at = end;
   }
 }
 

@@ -2,7 +2,7 @@
 import { writeJson } from "./args.js";
 import { type DoNotRetry, isNamed, type RetryLater, TaskqueueError } from "./errors.js";
 import type { TopicSubscription } from "./gen/taskqueue/v1/worker.js";
-import type { Report } from "./lease-codec.js";
+import type { FailedReport, Report } from "./lease-codec.js";
 import { cutToBytes, LIMITS } from "./limits.js";
 import { integer, type Logger, type RegisterOptions, refuseUnknown } from "./options.js";
 import type { Attempt, RunningTask } from "./running-task.js";
@@ -49,7 +49,7 @@ export class Registration {
    */
   read(attempt: Attempt): unknown {
     if (attempt.unreadable !== undefined) {
-      throw new TaskqueueError("INVALID_INPUT", `the args cannot be read: ${attempt.unreadable.message}`, {
+      throw new TaskqueueError("INVALID_INPUT", `the task cannot be read: ${attempt.unreadable.message}`, {
         cause: attempt.unreadable,
       });
     }
@@ -82,7 +82,7 @@ export class Registration {
   }
 
   /** The report of a processor that threw. */
-  failed(attempt: Attempt, error: unknown): Report {
+  failed(attempt: Attempt, error: unknown): FailedReport {
     return {
       kind: "failed",
       error: describe(error),

@@ -48,6 +48,8 @@ export const LIMITS = {
   pendingEventsMax: 50_000,
   /** Enqueued tasks a broker holds back per topic while the store is slow; more are refused. */
   pendingTasksMax: 20_000,
+  /** Bytes of enqueued tasks a broker holds back while the store is slow; more are refused. */
+  pendingBytesMax: 256 * 1024 * 1024,
   /** Batches of events that the log keeps, about. */
   eventLogMax: 10_000,
   /** Watchers of one broker. */

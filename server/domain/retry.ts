@@ -27,8 +27,9 @@ export type FailureDecision =
 
 /** Milliseconds to wait before retry `retry` (from 1). `random` is in [0, 1). Never negative, never overflows. */
 export function backoffMs(backoff: Backoff, retry: number, random: number): number {
-  const grown = backoff.initialMs * backoff.factor ** (retry - 1);
-  const capped = Math.min(Number.isFinite(grown) ? grown : backoff.maxMs, backoff.maxMs);
+  // The power may be infinite, and 0 times that is no number.
+  const grown = backoff.initialMs === 0 ? 0 : backoff.initialMs * backoff.factor ** (retry - 1);
+  const capped = Math.min(grown, backoff.maxMs);
   const spread = capped * backoff.jitter;
   return Math.max(0, Math.round(capped - spread + 2 * spread * random));
 }

@@ -8,6 +8,7 @@
  */
 import { TaskqueueError } from "../domain/errors.js";
 import type { SessionId, TaskId, TopicName } from "../domain/ids.js";
+import { LIMITS } from "../domain/limits.js";
 import type { TaskState } from "../domain/states.js";
 import type { TaskRecord } from "../domain/task.js";
 import type { TopicSettings, TopicStats } from "../domain/topic.js";
@@ -66,7 +67,8 @@ export class Broker {
   readonly #loops: Record<"pulse" | "keeper" | "reaper" | "promoter" | "pruner" | "attempts" | "sweep", Loop>;
   readonly #healthListeners = new Set<(health: BrokerHealth) => void>();
   #phase: "starting" | "running" | "draining" | "stopped" = "starting";
-  #enqueuesUnderWay = 0;
+  /** Of tasks that wait for the store. */
+  #pendingBytes = 0;
   #unlisten: () => void = () => {};
 
   constructor(parts: BrokerParts) {
@@ -213,12 +215,17 @@ export class Broker {
     this.#refuseWhileDraining();
     const first = tasks[0];
     if (first === undefined) return [];
-    this.#enqueuesUnderWay++;
+    let bytes = 0;
+    for (const { spec } of tasks) bytes += spec.length;
+    if (this.#pendingBytes + bytes > LIMITS.pendingBytesMax) {
+      throw new TaskqueueError("STORE_FULL", "too many bytes of tasks wait for the store", { retryDelayMs: 500 });
+    }
+    this.#pendingBytes += bytes;
     try {
       if (tasks.every((task) => task.topic === first.topic)) return await this.#lane(first.topic).enqueue(tasks);
       return await this.#enqueueTopics(tasks);
     } finally {
-      this.#enqueuesUnderWay--;
+      this.#pendingBytes -= bytes;
     }
   }
 

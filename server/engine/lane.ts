@@ -27,8 +27,14 @@ import type { Grant, ReportReceipt, WorkerSession } from "./worker-session.js";
 const RETRY_MS_MIN = 50;
 const RETRY_MS_MAX = 2_000;
 
+/** So many bytes count like a task when calls are filled: a full one carries about 4 MiB. */
+const BYTES_PER_WEIGHT = 4_096;
+/** Bytes that the demands of one call may add up to. */
+const DEMANDS_BYTES_MAX = 64 * 1024 * 1024;
+
 interface PendingEnqueue {
   readonly tasks: readonly NewTask[];
+  readonly bytes: number;
   readonly resolve: (created: readonly boolean[]) => void;
   readonly reject: (error: unknown) => void;
 }
@@ -70,7 +76,7 @@ export class Lane {
     const one = () => 1;
     const reports = { weigh: one, weightMax: LIMITS.batchMax, callsMax: 2 };
     this.#enqueues = new Batcher({
-      weigh: (pending) => pending.tasks.length,
+      weigh: ({ tasks, bytes }) => Math.max(tasks.length, Math.floor(bytes / BYTES_PER_WEIGHT)),
       weightMax: LIMITS.batchMax,
       callsMax: 2,
       run: (batch) => this.#enqueueBatch(batch),
@@ -108,7 +114,9 @@ export class Lane {
         }),
       );
     }
-    return new Promise((resolve, reject) => this.#enqueues.add({ tasks, resolve, reject }));
+    let bytes = 0;
+    for (const { spec } of tasks) bytes += spec.length;
+    return new Promise((resolve, reject) => this.#enqueues.add({ tasks, bytes, resolve, reject }));
   }
 
   async #enqueueBatch(batch: PendingEnqueue[]): Promise<void> {
@@ -328,12 +336,14 @@ export class Lane {
     const grants: Grant[] = [];
     const count = this.#sessions.length;
     let left = limit;
-    for (let step = 0; step < count && left > 0; step++) {
+    let bytesLeft = DEMANDS_BYTES_MAX;
+    for (let step = 0; step < count && left > 0 && bytesLeft > 0; step++) {
       const session = this.#sessions[(this.#turn + step) % count];
       const grant = session?.grant(this.topic, left);
       if (!grant) continue;
       grants.push(grant);
       left -= grant.limit;
+      bytesLeft -= grant.bytesMax;
     }
     if (count > 0) this.#turn = (this.#turn + 1) % count;
     return grants;
@@ -359,7 +369,7 @@ export class Lane {
   /** An answer was lost: find the leases it may have made, and hand them back. */
   #leaseUnknown(grants: readonly Grant[]): void {
     refundAll(grants);
-    for (const grant of grants) grant.session.reconcile(this);
+    for (const grant of grants) void grant.session.reconcile(this);
     // Whether tasks are left is unknown as well.
     if (grants.length > 0) this.#wakes++;
   }

@@ -15,6 +15,7 @@ import assert from "node:assert";
 import type { LeaseToken, TopicName } from "../domain/ids.js";
 import { decideFailure, type FailureAdvice } from "../domain/retry.js";
 import type { Progress } from "../domain/task.js";
+import { pause } from "../lib/clock.js";
 import type { Leased, SessionRecord, SessionRef, Undelivered } from "../store/store.js";
 import type { EngineContext } from "./context.js";
 import { type CancelReason, DELIVERED_BEFORE, type HeldLease, holdLease, wireTokenOf } from "./held-lease.js";
@@ -22,8 +23,13 @@ import type { Lane } from "./lane.js";
 import { Outbox } from "./outbox.js";
 import { SettleQueue, type UpdateReceipt } from "./settle-queue.js";
 
-/** The most bytes one demand reserves of a worker's budget while it is under way. */
+/** What one demand reserves of a worker's budget of bytes while it is under way: so much per task, within bounds. */
+const DEMAND_BYTES_PER_TASK = 64 * 1024;
+const DEMAND_BYTES_MIN = 1024 * 1024;
 const DEMAND_BYTES_MAX = 8 * 1024 * 1024;
+
+/** How long after a lost answer leases that came of it may still appear. */
+const RECONCILE_AGAIN_MS = 5_000;
 
 /** A worker's share of one topic. */
 export interface SubscriptionState {
@@ -113,6 +119,8 @@ export class WorkerSession implements ReportReceipt {
   #stalled = false;
   #heardAt: number;
   #whenEmpty: (() => void) | undefined;
+  /** Aborts when the session leaves this broker. */
+  readonly #over = new AbortController();
 
   constructor(
     context: EngineContext,
@@ -208,7 +216,7 @@ export class WorkerSession implements ReportReceipt {
     if (room <= 0 || bytesFree <= 0) return undefined;
     const count = Math.min(limit, room, this.#shareOf(subscription, credit));
     if (count <= 0) return undefined;
-    const bytesMax = Math.min(bytesFree, DEMAND_BYTES_MAX);
+    const bytesMax = Math.min(bytesFree, demandBytes(count));
     this.#outstanding += count;
     subscription.inFlight += count;
     subscription.served += count / subscription.weight;
@@ -422,9 +430,16 @@ export class WorkerSession implements ReportReceipt {
     if (this.#state === "attached") this.#onLost();
   }
 
-  /** Leases may exist that nobody here knows of. */
-  reconcile(lane: Lane): void {
-    if (this.#state === "attached") void lane.releaseUnknown(this);
+  /**
+   * Leases may exist that nobody here knows of. Looks once now and once later: a
+   * call that timed out on a store that stood still may take effect when the
+   * store goes on.
+   */
+  async reconcile(lane: Lane): Promise<void> {
+    if (this.#state !== "attached") return;
+    await lane.releaseUnknown(this);
+    await pause(this.#context.clock, RECONCILE_AGAIN_MS, this.#over.signal);
+    if (this.#state === "attached") await lane.releaseUnknown(this);
   }
 
   // ── Stopping attempts ──────────────────────────────────────────────────────
@@ -481,6 +496,7 @@ export class WorkerSession implements ReportReceipt {
 
   #leave(state: "leaving" | "ended"): void {
     this.#state = state;
+    this.#over.abort();
     for (const { lane } of this.#subscriptions.values()) lane.unsubscribe(this);
     for (const lease of this.#held.values()) this.#context.attempts.forget(lease);
   }
@@ -489,4 +505,8 @@ export class WorkerSession implements ReportReceipt {
     this.#end(lease);
     lease.subscription.lane.release(lease, this);
   }
+}
+
+function demandBytes(tasks: number): number {
+  return Math.min(Math.max(tasks * DEMAND_BYTES_PER_TASK, DEMAND_BYTES_MIN), DEMAND_BYTES_MAX);
 }

@@ -6,7 +6,7 @@ import type {
   TopicSettings as WireSettings,
 } from "@taskqueue/sdk/gen/taskqueue/v1/admin.js";
 import { TaskState as WireState } from "@taskqueue/sdk/gen/taskqueue/v1/task.js";
-import { invalid } from "../domain/errors.js";
+import { invalid, TaskqueueError } from "../domain/errors.js";
 import { LIMITS } from "../domain/limits.js";
 import { TASK_STATES, type TaskState } from "../domain/states.js";
 import type { TopicSettings } from "../domain/topic.js";
@@ -36,7 +36,7 @@ export function adminService(broker: Broker): AdminServiceImplementation {
 
     async listTasks(request) {
       const topic = topicName("topic", request.topic);
-      const page = await broker.listTasks(topic, listQuery(request));
+      const page = await ofPage(broker.listTasks(topic, listQuery(request)));
       return { tasks: page.rows.map((row) => toTaskInfo(topic, row)), nextPageToken: page.next ?? "" };
     },
 
@@ -66,12 +66,12 @@ export function adminService(broker: Broker): AdminServiceImplementation {
     },
 
     async listTopics(request) {
-      const page = await broker.listTopics(paging(request));
+      const page = await ofPage(broker.listTopics(paging(request)));
       return { topics: page.rows.map((row) => toTopicInfo(row, broker.now())), nextPageToken: page.next ?? "" };
     },
 
     async listWorkers(request) {
-      const page = await broker.listWorkers(paging(request));
+      const page = await ofPage(broker.listWorkers(paging(request)));
       return { workers: page.rows.map((row) => toWorkerInfo(row, broker.now())), nextPageToken: page.next ?? "" };
     },
 
@@ -99,6 +99,17 @@ function results(ids: readonly string[], outcomes: readonly Parameters<typeof to
 
 function paging({ pageSize: size, pageToken }: { pageSize: number; pageToken: string }) {
   return { limit: pageSize(size), ...(pageToken === "" ? {} : { after: pageToken }) };
+}
+
+/** A cursor that the store refuses came as a page token. */
+async function ofPage<Answer>(reading: Promise<Answer>): Promise<Answer> {
+  try {
+    return await reading;
+  } catch (error) {
+    if (!(error instanceof TaskqueueError) || error.field !== "after") throw error;
+    const message = "page_token: must be the token of the page before";
+    throw new TaskqueueError("INVALID_ARGUMENT", message, { field: "page_token", cause: error });
+  }
 }
 
 function listQuery(request: ListTasksRequest): ListQuery {

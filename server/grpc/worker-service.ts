@@ -138,28 +138,38 @@ async function readUpdates(
   iterator: AsyncIterator<LeaseRequest>,
   stream: StreamEnd,
 ): Promise<void> {
-  try {
-    for (;;) {
-      const next = await iterator.next();
-      if (next.done) return stream.end({ kind: "lost" });
-      const message = next.value.message;
-      switch (message?.$case) {
-        case "update":
-          session.update(updateInput(message.value));
-          break;
-        case "goodbye":
-          await broker.workers.goodbye(session);
-          return stream.end({ kind: "goodbye" });
-        case "hello":
-          throw invalid("message", "hello", "a hello may only be the first message");
-        case undefined:
-          // A kind of message that a newer SDK knows: a sign of life, and nothing else.
-          session.heard();
-          break;
-      }
+  for (;;) {
+    let next: IteratorResult<LeaseRequest>;
+    try {
+      next = await iterator.next();
+    } catch (error) {
+      return stream.end(error instanceof TaskqueueError ? { kind: "refused", error } : { kind: "lost" });
     }
-  } catch (error) {
-    stream.end(error instanceof TaskqueueError ? { kind: "refused", error } : { kind: "lost" });
+    if (next.done) return stream.end({ kind: "lost" });
+    try {
+      const goesOn = await hear(broker, session, next.value);
+      if (!goesOn) return stream.end({ kind: "goodbye" });
+    } catch (error) {
+      return stream.end({ kind: "refused", error });
+    }
+  }
+}
+
+/** Does what a worker says. False when it said goodbye. */
+async function hear(broker: Broker, session: WorkerSession, { message }: LeaseRequest): Promise<boolean> {
+  switch (message?.$case) {
+    case "update":
+      session.update(updateInput(message.value, broker.options.taskBytesMax));
+      return true;
+    case "goodbye":
+      await broker.workers.goodbye(session);
+      return false;
+    case "hello":
+      throw invalid("message", "hello", "a hello may only be the first message");
+    case undefined:
+      // A kind of message that a newer SDK knows: a sign of life, and nothing else.
+      session.heard();
+      return true;
   }
 }
 
@@ -218,7 +228,7 @@ function sessionId(field: string, text: string) {
   return id;
 }
 
-function updateInput(update: WireUpdate): WorkerUpdate {
+function updateInput(update: WireUpdate, resultBytesMax: number): WorkerUpdate {
   const { completed, failed, released, progress, renew } = update;
   const reports = completed.length + failed.length + released.length + progress.length + renew.length;
   if (reports > 0 && update.number === 0) throw invalid("update.number", 0, "must be set when anything is reported");
@@ -227,7 +237,9 @@ function updateInput(update: WireUpdate): WorkerUpdate {
     received: update.received,
     slots: update.slots === undefined ? undefined : wholeNumber("update.slots", update.slots, 0, LIMITS.slotsMax),
     completed: completed.map(({ leaseToken, result }, index) =>
-      result === undefined ? { token: leaseToken } : { token: leaseToken, result: resultInput(index, result) },
+      result === undefined
+        ? { token: leaseToken }
+        : { token: leaseToken, result: resultInput(`update.completed[${index}].result`, result, resultBytesMax) },
     ),
     failed: failed.map(({ leaseToken, error, retryDelay, doNotRetry }, index) => ({
       token: leaseToken,
@@ -244,9 +256,11 @@ function updateInput(update: WireUpdate): WorkerUpdate {
   };
 }
 
-function resultInput(index: number, result: unknown): Uint8Array {
-  checkValue(`update.completed[${index}].result`, result, 0);
-  return Value.encode(Value.wrap(result)).finish();
+function resultInput(field: string, result: unknown, bytesMax: number): Uint8Array {
+  checkValue(field, result, 0);
+  const bytes = Value.encode(Value.wrap(result)).finish();
+  if (bytes.length > bytesMax) throw invalid(field, `${bytes.length} bytes`, `must take at most ${bytesMax} bytes encoded`);
+  return bytes;
 }
 
 function progressInput(field: string, fraction: number, message: string) {

@@ -242,6 +242,63 @@ export interface EventPage {
   readonly gap: boolean;
 }
 
+/**
+ * What a scrub can find.
+ *
+ * - `stray_task`: a task in no state. Made ready, at its place.
+ * - `two_states`: a task in more than one state. Kept in that in which it can least be lost: leased, else ready.
+ * - `ghost_entry`: a place in a state's queue without the task that belongs there. Removed.
+ * - `ghost_lease`: a lease without its task. Removed.
+ * - `orphan_lease`: a lease of a session that does not exist, so that nobody would ever end it. Released.
+ * - `ghost_note`: an error, result, progress or wish to cancel of a task that is not there. Removed.
+ * - `wrong_index`: a task that is not found by its external id, or an external id without its task. Put right.
+ * - `wrong_retention`: an ended task that would never be forgotten, or would be without having ended. Put right.
+ * - `wrong_bytes`: the topic's bytes are not those of its tasks. Set.
+ * - `wrong_count`: the topic's sizes or counters do not add up. Set, where the right figure is known.
+ */
+export const SCRUB_PROBLEMS = [
+  "stray_task",
+  "two_states",
+  "ghost_entry",
+  "ghost_lease",
+  "orphan_lease",
+  "ghost_note",
+  "wrong_index",
+  "wrong_retention",
+  "wrong_bytes",
+  "wrong_count",
+] as const;
+
+export type ScrubProblemKind = (typeof SCRUB_PROBLEMS)[number];
+
+export interface ScrubProblem {
+  readonly kind: ScrubProblemKind;
+  /** The task it concerns; unset when it concerns the topic. */
+  readonly id?: TaskId;
+  /** For a person: what is wrong, and with what. */
+  readonly detail: string;
+  readonly repaired: boolean;
+}
+
+export interface ScrubOptions {
+  readonly now: Millis;
+  readonly endedWindowMs: Millis;
+  /** From the piece before. */
+  readonly after?: string;
+  /** About how many things to look at in this piece. */
+  readonly limit: number;
+  /** Put right what can be put right safely. */
+  readonly repair: boolean;
+}
+
+export interface ScrubAnswer {
+  /** How many tasks, leases, entries and notes were looked at. */
+  readonly checked: number;
+  readonly problems: readonly ScrubProblem[];
+  /** Gives the next piece; unset when the topic has been walked through. */
+  readonly next?: string;
+}
+
 export interface Store {
   // ── Life ───────────────────────────────────────────────────────────────────
 
@@ -525,4 +582,21 @@ export interface Store {
 
   /** Says that somebody watches until that moment at least, and wakes with `watch` when nobody did before. */
   announceWatch(untilMs: Millis): Promise<void>;
+
+  // ── Proof ──────────────────────────────────────────────────────────────────
+
+  /**
+   * Proves a piece of a topic: each task is in exactly one state, each entry of
+   * a state has its task, each lease a session that exists, what is kept beside
+   * tasks has its task, and the figures add up. A topic that nobody damaged has
+   * no problems, however busy it is: each step is atomic, and what merely moved
+   * meanwhile is no problem. Figures that take a whole walk to add up (bytes)
+   * are judged only when the topic held still meanwhile.
+   *
+   * With `repair` each problem is put right in the step that found it, as
+   * SCRUB_PROBLEMS tells; nothing accepted is lost by it, a task may run again.
+   * Wakes like the verbs that a repair resembles. Throws INVALID_ARGUMENT on a
+   * cursor it did not make, or made for another topic.
+   */
+  scrub(topic: TopicName, options: ScrubOptions): Promise<ScrubAnswer>;
 }

@@ -45,8 +45,8 @@ function build({ queue, addresses }: QueueAddress): Worker {
   worker.on("disconnected", ({ error }) => tell({ kind: "worker:disconnected", code: error.code }));
   // The session's end follows the loss of its leases at once.
   let lost: string[] = [];
-  const tellLost = (withSession: boolean) => {
-    for (const token of lost) tell({ kind: "lease:lost", token, withSession });
+  const tellLost = (uncertain: boolean) => {
+    for (const token of lost) tell({ kind: "lease:lost", token, uncertain });
     lost = [];
   };
   worker.on("lease:lost", ({ leaseToken }) => {

@@ -71,9 +71,10 @@ export type Happening =
   | { readonly kind: "lease:settled"; readonly token: string }
   /**
    * The broker says that the lease is held no more, or refused the report on
-   * it; or, `withSession`, the worker concludes it from the end of its session.
+   * it. `uncertain`: it did not say so of this report: the session was over, or
+   * the report had been sent twice.
    */
-  | { readonly kind: "lease:lost"; readonly token: string; readonly withSession: boolean }
+  | { readonly kind: "lease:lost"; readonly token: string; readonly uncertain: boolean }
   // The one who plays fate.
   | { readonly kind: "process:started"; readonly process: string }
   /** `killed` by kill -9, or `exited` by itself with a code. `expected`: fate's doing, or its work was done. */

@@ -37,8 +37,8 @@ export interface Run {
   settledUs: number | undefined;
   /** The broker said that the lease is lost, or refused the report. */
   lostUs: number | undefined;
-  /** The broker said nothing of the lease itself: the session was over. */
-  lostWithSession: boolean;
+  /** A report on it may have been stored all the same. */
+  isLossUncertain: boolean;
 }
 
 export interface TaskView {
@@ -171,7 +171,7 @@ function newRun({ token, task, topic, by, atUs, attempt, failures }: Recorded<"r
     abortReason: undefined,
     settledUs: undefined,
     lostUs: undefined,
-    lostWithSession: false,
+    isLossUncertain: false,
   };
 }
 
@@ -195,7 +195,7 @@ function note(run: Run, record: Recorded): void {
     case "lease:lost":
       if (run.settledUs !== undefined || run.lostUs !== undefined) return;
       run.lostUs = record.atUs;
-      run.lostWithSession = record.withSession;
+      run.isLossUncertain = record.uncertain;
       return;
   }
 }
@@ -245,7 +245,7 @@ export function isCompleted(run: Run): boolean {
  */
 export function wasRefused({ history }: Ledger, run: Run): boolean {
   const { lostUs, endedUs, releasedUs, by } = run;
-  if (lostUs === undefined || run.lostWithSession) return false;
+  if (lostUs === undefined || run.isLossUncertain) return false;
   const reportedUs = Math.min(endedUs ?? lostUs, releasedUs ?? lostUs);
   return !history.some(
     (record) =>

@@ -7,6 +7,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pause, systemClock } from "../../server/lib/clock.js";
 import { check, describeViolations, type Verdict } from "./checker.js";
+
+export type { Timing } from "./cluster.js";
+
 import { Cluster, type Timing } from "./cluster.js";
 import { inject } from "./faults.js";
 import { type History, monotonicUs, readHistory } from "./history.js";

@@ -85,7 +85,7 @@ export class Story {
   }
 
   lose(token: string): this {
-    return this.tell(this.#lease(token).by, { kind: "lease:lost", token, withSession: false });
+    return this.tell(this.#lease(token).by, { kind: "lease:lost", token, uncertain: false });
   }
 
   /** From start to confirmation. */

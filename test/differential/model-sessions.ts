@@ -84,6 +84,10 @@ export class ModelSessions {
     return { rows: page.map(({ record }) => record), ...next };
   }
 
+  exists(id: SessionId): boolean {
+    return this.#sessions.has(id);
+  }
+
   /** The epoch at which the session is open on the topic, if it is. */
   holdOf(topic: TopicName, id: SessionId): number | undefined {
     return this.#holdsOn(topic).get(id);

@@ -11,6 +11,7 @@
  * `list`.
  */
 import assert from "node:assert";
+import { invalid } from "../../server/domain/errors.js";
 import { type LeaseToken, leaseToken, type SessionId, type TaskId, type TopicName } from "../../server/domain/ids.js";
 import { LIMITS } from "../../server/domain/limits.js";
 import { isLegal, type TaskState, type Transition } from "../../server/domain/states.js";
@@ -35,6 +36,9 @@ import type {
   Page,
   ProgressNote,
   ReleaseOutcome,
+  ScrubAnswer,
+  ScrubOptions,
+  ScrubProblem,
   SessionRecord,
   SessionRef,
   Store,
@@ -460,6 +464,26 @@ export class ModelStore implements Store {
     const before = this.#watchedUntilMs;
     this.#watchedUntilMs = Math.max(before, untilMs);
     if (before <= Date.now()) this.#wake({ kind: "watch" });
+  }
+
+  /** Nothing here can disagree with itself; only leases can be left behind by whoever closed their session. */
+  async scrub(name: TopicName, { after, repair, ...ending }: ScrubOptions): Promise<ScrubAnswer> {
+    if (after !== undefined) throw invalid("after", after, "must be the cursor of the piece before");
+    return this.#change(name, (topic) => {
+      const checked = topic.tasks.size;
+      const orphans = inState(topic, "leased").flatMap((task) =>
+        task.now.state === "leased" && !this.#sessions.exists(task.now.lease.session)
+          ? [{ task, session: task.now.lease.session, cancelRequested: task.now.cancelRequested }]
+          : [],
+      );
+      const problems = orphans.map(({ task, session, cancelRequested }): ScrubProblem => {
+        if (repair && cancelRequested) abort(topic, task, ending);
+        else if (repair) release(topic, task);
+        const detail = `of session ${session}, which does not exist`;
+        return { kind: "orphan_lease", id: task.id, detail, repaired: repair };
+      });
+      return { checked, problems };
+    });
   }
 
   #topic(name: TopicName): Topic {

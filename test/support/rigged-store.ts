@@ -1,7 +1,7 @@
 /**
  * A store with strings attached: around any store, for tests of the engine. It
- * counts calls, takes the store away, loses answers or keeps them back, and
- * lets the store's clock and its waits go by the test's clock.
+ * counts calls, takes the store away, loses answers or keeps them back, and, given
+ * a clock, lets the store's own clock and its waits go by it.
  */
 import { TaskqueueError } from "../../server/domain/errors.js";
 import { type Clock, pause } from "../../server/lib/clock.js";
@@ -14,7 +14,7 @@ type Call = (...args: readonly unknown[]) => Promise<unknown>;
 export class RiggedStore {
   /** What the engine is given. */
   readonly store: Store;
-  readonly #clock: Clock;
+  readonly #clock: Clock | undefined;
   readonly #calls = new Map<PropertyKey, number>();
   readonly #away = new Set<Verb>();
   readonly #answersLost = new Set<Verb>();
@@ -23,7 +23,7 @@ export class RiggedStore {
   #isAway = false;
   #muted = false;
 
-  constructor(store: Store, clock: Clock) {
+  constructor(store: Store, clock?: Clock) {
     this.#clock = clock;
     this.store = new Proxy(store, {
       get: (target, verb) => {
@@ -108,15 +108,17 @@ export class RiggedStore {
   }
 
   #inClockTime(verb: PropertyKey, call: Call): Call {
+    const clock = this.#clock;
+    if (clock === undefined) return call;
     if (verb === "pulse") {
-      return async () => Object.assign({}, await call(), { nowMs: this.#clock.now() });
+      return async () => Object.assign({}, await call(), { nowMs: clock.now() });
     }
     if (verb === "readEvents") {
       return async (query) => {
         const { waitMs, ...rest } = Object.assign({ waitMs: 0 }, query);
         const page: { entries?: readonly unknown[] } = Object.assign({}, await call({ ...rest, waitMs: 0 }));
         if (waitMs === 0 || page.entries?.length !== 0) return page;
-        await pause(this.#clock, waitMs, this.#appended());
+        await pause(clock, waitMs, this.#appended());
         return call({ ...rest, waitMs: 0 });
       };
     }

@@ -26,6 +26,7 @@ import type {
   ListQuery,
   NewSession,
   NewTask,
+  ScrubOptions,
   SessionRef,
   Store,
   Undelivered,
@@ -40,6 +41,7 @@ import { EventLog } from "./events.js";
 import { held, serve } from "./lease.js";
 import { MEMORY, OpenStore, type Sync } from "./open-store.js";
 import { describe, get, list, listTopics } from "./reading.js";
+import { scrub } from "./scrub.js";
 import { Sessions } from "./sessions.js";
 import { complete, type ExpireOptions, expire, fail, progress, release } from "./settle.js";
 
@@ -322,5 +324,9 @@ export class EmbeddedStore implements Store {
       "takes",
       () => (before <= this.#clock.now() ? [{ kind: "watch" }] : []),
     );
+  }
+
+  async scrub(topic: TopicName, options: ScrubOptions) {
+    return this.#end(topic, options, (change) => scrub(change, options));
   }
 }

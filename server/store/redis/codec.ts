@@ -22,6 +22,8 @@ import type {
   NewSession,
   NewTask,
   Page,
+  ScrubProblem,
+  ScrubProblemKind,
   SessionRecord,
   TopicRow,
   Undelivered,
@@ -245,6 +247,23 @@ export function decodeExpired(reply: Reply): Expired {
     failures: number(failures),
     lostLeases: number(lostLeases),
   };
+}
+
+/** What a script of a scrub found; see scripts/fragments/scrub.lua. */
+export function decodeScrubProblems(reply: Reply | undefined): ScrubProblem[] {
+  return list(reply).map((problem) => {
+    const [kind, id, detail, repaired] = list(problem);
+    return {
+      kind: text(kind) as ScrubProblemKind,
+      ...(present(id) ? { id: text(id) as TaskId } : {}),
+      detail: text(detail),
+      repaired: number(repaired) === 1,
+    };
+  });
+}
+
+export function sessionIds(reply: Reply | undefined): SessionId[] {
+  return list(reply).map((id) => text(id) as SessionId);
 }
 
 export function taskIds(reply: Reply | undefined): TaskId[] {

@@ -30,6 +30,8 @@ import type {
   NewTask,
   Page,
   ReleaseOutcome,
+  ScrubAnswer,
+  ScrubOptions,
   SessionRecord,
   SessionRef,
   Store,
@@ -63,6 +65,7 @@ import { purge } from "./scripts/purge.js";
 import { release } from "./scripts/release.js";
 import { remove } from "./scripts/remove.js";
 import { requeue } from "./scripts/requeue.js";
+import { Scrubs } from "./scrubs.js";
 import { Sessions } from "./sessions.js";
 import { Topics } from "./topics.js";
 import { decodeWake } from "./wake.js";
@@ -86,6 +89,7 @@ export class RedisStore implements Store {
   readonly #topics: Topics;
   readonly #sessions: Sessions;
   readonly #events: Events;
+  readonly #scrubs: Scrubs;
   readonly #log: Log;
   readonly #allowEviction: boolean;
   readonly #listeners = new Set<(message: Wake) => void>();
@@ -99,6 +103,7 @@ export class RedisStore implements Store {
     this.#topics = new Topics(this.#connection, this.#keys);
     this.#sessions = new Sessions(this.#connection);
     this.#events = new Events(this.#connection, this.#keys);
+    this.#scrubs = new Scrubs(this.#connection, this.#keys, this.#sessions);
     this.description = `${describeTarget(options)}, namespace ${namespace}`;
   }
 
@@ -337,5 +342,9 @@ export class RedisStore implements Store {
 
   announceWatch(untilMs: Millis): Promise<void> {
     return this.#events.announceWatch(untilMs);
+  }
+
+  scrub(topic: TopicName, options: ScrubOptions): Promise<ScrubAnswer> {
+    return this.#scrubs.scrub(topic, options);
   }
 }

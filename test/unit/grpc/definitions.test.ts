@@ -72,7 +72,7 @@ test("responses of Lease are written by hand and never read", () => {
   const delivery = { number: 0, leased: [], settled: 7, lost: [], cancels: [], drainMs: undefined, heartbeat: 0 };
   const bytes = responseType.encode({ kind: "delivery", delivery, nowMs: 0 }).finish();
   expect(LeaseResponse.decode(bytes).settled).toBe(7);
-  expect(() => responseType.decode(bytes)).toThrow("does not read its own responses");
+  expect(() => responseType.decode()).toThrow("does not read its own responses");
 });
 
 test("a result as deep as args may be is decoded", () => {

@@ -164,6 +164,21 @@ export class FakeLeaseStream {
     }
   }
 
+  /** Reads updates until they report so many ends of attempts; returns these. */
+  async reports(count: number): Promise<Pick<WorkerUpdate, "completed" | "failed" | "released">> {
+    const reports = { completed: [], failed: [], released: [] } as Pick<
+      WorkerUpdate,
+      "completed" | "failed" | "released"
+    >;
+    while (reports.completed.length + reports.failed.length + reports.released.length < count) {
+      const { completed, failed, released } = await this.update();
+      reports.completed.push(...completed);
+      reports.failed.push(...failed);
+      reports.released.push(...released);
+    }
+    return reports;
+  }
+
   /** Reads until the goodbye; returns the updates before it. */
   async goodbye(): Promise<WorkerUpdate[]> {
     const updates: WorkerUpdate[] = [];

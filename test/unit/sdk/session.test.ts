@@ -71,7 +71,7 @@ describe("a lost stream", () => {
     await using again = await FakeBroker.start({ port: Number(broker.address.split(":")[1]) });
     const next = await again.nextStream();
     expect((await next.welcome()).resume?.leaseTokens).toEqual(["token-a", "token-b"]);
-    const { completed } = await next.updateWith((update) => update.completed.length > 0);
+    const { completed } = await next.reports(2);
     expect(completed.map(({ leaseToken }) => leaseToken)).toEqual(["token-a", "token-b"]);
     await worker.close();
   });
@@ -165,9 +165,8 @@ describe("a broker that drains", () => {
     next.send({ welcome: { sessionId: "session-1", sessionSecret: "secret" } });
     await stream.over;
     second.open();
-    const tokens: string[] = [];
-    while (tokens.length < 2) tokens.push(...(await next.update()).completed.map(({ leaseToken }) => leaseToken));
-    expect(tokens).toEqual(["token-one", "token-two"]);
+    const { completed } = await next.reports(2);
+    expect(completed.map(({ leaseToken }) => leaseToken)).toEqual(["token-one", "token-two"]);
     expect(attached.events.map(({ type }) => type)).not.toContain("session:lost");
     expect(attached.events.filter(({ type }) => type === "task:started")).toHaveLength(2);
   });
@@ -196,12 +195,8 @@ describe("closing", () => {
     attached.stream.deliver({ id: "runs" }, { id: "waits" });
     await attached.stream.updateWith(({ received }) => received === 1);
     const closed = attached.worker.close();
-    const released: string[] = [];
-    while (released.length < 2) {
-      const update = await attached.stream.update();
-      released.push(...update.released);
-      expect(update.failed).toEqual([]);
-    }
+    const { released, failed } = await attached.stream.reports(2);
+    expect(failed).toEqual([]);
     expect(released).toEqual(["token-waits", "token-runs"]);
     await attached.stream.goodbye();
     expect(await closed).toEqual({ completed: 0, released: 1, aborted: 1 });
@@ -235,7 +230,7 @@ describe("closing", () => {
     attached.stream.deliver({ id: "late" });
     expect((await attached.stream.updateWith((update) => update.released.length > 0)).released).toEqual(["token-late"]);
     open.open();
-    const { completed } = await attached.stream.updateWith((update) => update.completed.length > 0);
+    const { completed } = await attached.stream.reports(2);
     expect(completed).toHaveLength(2);
     await attached.stream.goodbye();
     expect(await closed).toEqual({ completed: 2, released: 0, aborted: 0 });

@@ -67,12 +67,12 @@ describe("a worker", () => {
 
   test("reports, acknowledges and gives credit in one update", async () => {
     await using attached = await attach((input) => input[0], { concurrency: 5 });
-    const delivery = attached.stream.deliver({ id: "a" }, { id: "b" }, { id: "c" });
+    const delivery = attached.stream.deliver({ id: "a" });
     expect(await attached.stream.update()).toMatchObject({
       number: 1,
       received: delivery,
       slots: 5,
-      completed: [{ leaseToken: "token-a" }, { leaseToken: "token-b" }, { leaseToken: "token-c" }],
+      completed: [{ leaseToken: "token-a" }],
     });
   });
 
@@ -105,8 +105,7 @@ describe("a worker", () => {
     await attached.stream.updateWith(({ received }) => received === 1);
     expect({ running, held: attached.worker.held }).toEqual({ running: 2, held: 5 });
     open.open();
-    let done = 0;
-    while (done < 5) done += (await attached.stream.update()).completed.length;
+    await attached.stream.reports(5);
     expect(most).toBe(2);
     expect(attached.worker.held).toBe(0);
   });
@@ -161,7 +160,7 @@ describe("what a processor returns", () => {
       { id: "a", args: [1], task: { retention: { seconds: 60, nanos: 0 } } },
       { id: "b", args: [2] },
     );
-    const { completed } = await attached.stream.updateWith((update) => update.completed.length > 0);
+    const { completed } = await attached.stream.reports(2);
     expect(completed).toEqual([
       { leaseToken: "token-a", result: { got: [1] } },
       { leaseToken: "token-b", result: undefined },
@@ -171,7 +170,7 @@ describe("what a processor returns", () => {
   test("fails the attempt for good when it cannot be kept as it is", async () => {
     await using attached = await attach(() => ({ at: new Date(0) }));
     attached.stream.deliver({ id: "a", task: { retention: { seconds: 60, nanos: 0 } } }, { id: "b" });
-    const { completed, failed } = await attached.stream.updateWith((update) => update.failed.length > 0);
+    const { completed, failed } = await attached.stream.reports(2);
     expect(failed).toMatchObject([
       { leaseToken: "token-a", doNotRetry: true, error: expect.stringMatching(/result\.at: must not be a Date/) },
     ]);
@@ -182,7 +181,7 @@ describe("what a processor returns", () => {
     await using attached = await attach((input) => "x".repeat(Number(input[0])), {}, { taskBytesMax: 500 });
     const task = { retention: { seconds: 60, nanos: 0 } };
     attached.stream.deliver({ id: "a", args: [400], task }, { id: "b", args: [600], task });
-    const { completed, failed } = await attached.stream.updateWith((update) => update.failed.length > 0);
+    const { completed, failed } = await attached.stream.reports(2);
     expect(completed).toHaveLength(1);
     expect(failed).toMatchObject([{ doNotRetry: true, error: expect.stringMatching(/500 is the most/) }]);
   });
@@ -308,13 +307,7 @@ describe("input that is not what the topic says", () => {
       { id: "c", topic: "broken", task: { args: undefined, payload: Buffer.from("x") } },
       { id: "d", topic: "raw", task: { args: undefined, payload: Buffer.from("bytes") } },
     );
-    const failed: { leaseToken: string; doNotRetry: boolean; error: string }[] = [];
-    let completed = 0;
-    while (failed.length + completed < 4) {
-      const update = await stream.update();
-      failed.push(...update.failed);
-      completed += update.completed.length;
-    }
+    const { failed } = await stream.reports(4);
     expect(seen).toEqual(expect.arrayContaining([[2, 4], "bytes"]));
     expect(failed.sort((a, b) => (a.leaseToken < b.leaseToken ? -1 : 1))).toMatchObject([
       { leaseToken: "token-b", doNotRetry: true, error: expect.stringMatching(/args\[0\]: not a number/) },

@@ -1,0 +1,39 @@
+-- scrub-counts: proves that a topic's sizes and counters add up, and its bytes when it held still for a walk.
+--
+-- KEYS  the topic's
+-- ARGV  1 now_ms  2 channel  3 topic  4 repair  5 limit  6 enqueued  7 bytes  8 counted_tasks  9 counted_bytes
+--       enqueued and bytes as they were when the walk began; counted: what it found
+-- Reply {"scrubbed", problems}
+-- use: topic
+-- use: locate
+-- use: scrub
+
+local function stat(name) return tonumber(call("HGET", STATS, name)) or 0 end
+
+local tasks, entries, leased = call("HLEN", TASKS), 0, 0
+for _, queue in pairs(QUEUES) do entries = entries + call("ZCARD", queue) end
+for _, session in ipairs(call("HKEYS", HOLDERS)) do leased = leased + call("HLEN", LEASES .. session) end
+
+if tasks ~= entries + leased then
+  found("wrong_count", "", string.format("%d tasks, and %d places in queues and %d leases", tasks, entries, leased), false)
+else
+  local ended = 0
+  for _, name in ipairs({ "completed", "retried", "failed", "released", "expired", "aborted" }) do
+    ended = ended + stat(name)
+  end
+  local open = stat("started") - ended - leased
+  if open ~= 0 then
+    found("wrong_count", "", string.format("%d attempts started, %d ended and %d run", stat("started"), ended, leased), repair)
+    -- Both only rise. An attempt of which no end is known was, as far as anybody can tell, handed back.
+    if repair then count(open > 0 and "released" or "started", math.abs(open)) end
+  end
+end
+
+-- Only an enqueue makes bytes rise, and it counts: with both as they were, no task came or went.
+local bytes, counted = stat("bytes"), tonumber(ARGV[9])
+local still = stat("enqueued") == tonumber(ARGV[6]) and bytes == tonumber(ARGV[7]) and tasks == tonumber(ARGV[8])
+if still and bytes ~= counted then
+  found("wrong_bytes", "", string.format("%d, and the tasks have %d", bytes, counted), repair)
+  if repair then call("HSET", STATS, "bytes", string.format("%.0f", counted)) end
+end
+return { "scrubbed", problems }

@@ -1,0 +1,85 @@
+/**
+ * What faults cost, from histories: the figures of the table in
+ * docs/operations.md.
+ */
+import { check } from "./checker.js";
+import type { History } from "./history.js";
+import { type FaultView, isCompleted, type Ledger, promiseOf, readLedger, type TaskView } from "./ledger.js";
+
+export interface Cost {
+  /** Tasks whose enqueue was acknowledged. */
+  readonly tasks: number;
+  /** Of those, not completed, not dead, and not there. */
+  readonly lost: number;
+  /** Tasks that two leases were confirmed for, or held at once. */
+  readonly doubled: number;
+  /** Runs that began because an earlier run of the task was lost or handed back. */
+  readonly redelivered: number;
+  /** Per fault, milliseconds until the queue was as good as new. */
+  readonly recoveryMs: readonly number[];
+}
+
+const LOSSES = new Set(["accepted-is-kept"]);
+const DOUBLES = new Set(["one-valid-lease", "nothing-after-completion"]);
+
+export function costOf(history: History): Cost {
+  const ledger = readLedger(history);
+  const { violations, excused } = check(history);
+  const tasksOf = (names: ReadonlySet<string>) =>
+    new Set([...violations, ...excused].filter(({ invariant }) => names.has(invariant)).map(({ task }) => task)).size;
+  const tasks = [...ledger.tasks.values()];
+  const redelivered = tasks.reduce((sum, { runs }) => {
+    const failed = runs.at(-1)?.failures ?? 0;
+    return sum + Math.max(0, runs.length - 1 - failed);
+  }, 0);
+  return {
+    tasks: tasks.filter((task) => promiseOf(task)).length,
+    lost: tasksOf(LOSSES),
+    doubled: tasksOf(DOUBLES),
+    redelivered,
+    recoveryMs: ledger.faults.flatMap((fault) => recoveryMs(ledger, fault) ?? []),
+  };
+}
+
+/**
+ * From the moment of the fault until a task that was enqueued after it has been
+ * accepted and has run, and every task that was running has been reported, or
+ * runs again. A fault that lasts is counted from its end, when there is nothing
+ * left to wait for but the queue itself.
+ */
+function recoveryMs(ledger: Ledger, fault: FaultView): number | undefined {
+  const lastsUntilItIsLifted = !/-(kill|restart|cut|flush|forget)$/.test(fault.fault);
+  const fromUs = lastsUntilItIsLifted ? fault.untilUs : fault.fromUs;
+  if (!Number.isFinite(fromUs)) return undefined;
+  let wellUs = Number.POSITIVE_INFINITY;
+  let interruptedUs = fromUs;
+  for (const task of ledger.tasks.values()) {
+    wellUs = Math.min(wellUs, firstServiceUs(task, fromUs));
+    interruptedUs = Math.max(interruptedUs, resumedUs(task, fault.fromUs));
+  }
+  // A run that ends before the next enqueue says nothing.
+  if (!Number.isFinite(wellUs)) return undefined;
+  return Math.max(0, Math.max(wellUs, interruptedUs) - fromUs) / 1_000;
+}
+
+/** When a task that was enqueued after that moment had been accepted and begun. */
+function firstServiceUs(task: TaskView, fromUs: number): number {
+  const [enqueue] = task.enqueues;
+  const [run] = task.runs;
+  if (!enqueue || !run || enqueue.invokedUs < fromUs || enqueue.acknowledgedUs === undefined)
+    return Number.POSITIVE_INFINITY;
+  return Math.max(enqueue.acknowledgedUs, run.startedUs);
+}
+
+/** When a task whose run the fault had ended for good ran again; never later than its last run. */
+function resumedUs({ runs }: TaskView, atUs: number): number {
+  const interrupted = runs.findLast((run) => run.startedUs < atUs);
+  if (!interrupted || isCompleted(interrupted)) return 0;
+  if ((interrupted.endedUs ?? Number.POSITIVE_INFINITY) < atUs || interrupted.settledUs !== undefined) return 0;
+  return runs.find((run) => run.startedUs >= atUs)?.startedUs ?? 0;
+}
+
+export function percentile(values: readonly number[], part: number): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.floor(part * sorted.length))] ?? Number.NaN;
+}

@@ -1,0 +1,89 @@
+/** One Lease stream through the generated client, said and heard one message at a time. */
+import { Hello, type LeaseRequest, LeaseResponse, WorkerUpdate } from "@taskqueue/sdk/gen/taskqueue/v1/worker.js";
+import type { DeepPartial } from "nice-grpc-common";
+import type { TestBroker } from "./broker.js";
+
+export class LeaseCall {
+  readonly #queue: DeepPartial<LeaseRequest>[] = [];
+  readonly #responses: AsyncIterator<LeaseResponse>;
+  readonly #abort = new AbortController();
+  #wake = () => {};
+  #ended = false;
+  /** Set by `hello`. */
+  welcome: LeaseResponse["welcome"];
+
+  constructor(broker: TestBroker) {
+    this.#responses = broker.workers.lease(this.#requests(), { signal: this.#abort.signal })[Symbol.asyncIterator]();
+  }
+
+  /** Opens a session; resolves when the broker said welcome. */
+  static async hello(broker: TestBroker, hello: DeepPartial<Hello> = {}): Promise<LeaseCall> {
+    const call = new LeaseCall(broker);
+    const usual = { worker: "worker-1", topics: [{ topic: "clicks" }], slots: 10, sdk: "test/1.0" };
+    call.send({ message: { $case: "hello", value: Hello.fromPartial({ ...usual, ...hello }) } });
+    call.welcome = (await call.next()).welcome;
+    return call;
+  }
+
+  async *#requests(): AsyncGenerator<DeepPartial<LeaseRequest>> {
+    for (;;) {
+      const next = this.#queue.shift();
+      if (next !== undefined) yield next;
+      else if (this.#ended) return;
+      else {
+        await new Promise<void>((resolve) => {
+          this.#wake = resolve;
+        });
+      }
+    }
+  }
+
+  send(request: DeepPartial<LeaseRequest>): void {
+    this.#queue.push(request);
+    this.#wake();
+  }
+
+  update(update: DeepPartial<WorkerUpdate>): void {
+    this.send({ message: { $case: "update", value: WorkerUpdate.fromPartial(update) } });
+  }
+
+  goodbye(): void {
+    this.send({ message: { $case: "goodbye", value: {} } });
+  }
+
+  /** Sends no more, without a goodbye. */
+  end(): void {
+    this.#ended = true;
+    this.#wake();
+  }
+
+  /** The connection is lost, as far as the broker can tell. */
+  cancel(): void {
+    this.#abort.abort();
+  }
+
+  /** The next response; rejects with the stream's error, and when it ended. */
+  async next(): Promise<LeaseResponse> {
+    const { done, value } = await this.#responses.next();
+    if (done) throw new Error("the stream ended");
+    return value;
+  }
+
+  /** The next response that `fits`; others are passed over. */
+  async until(fits: (response: LeaseResponse) => boolean): Promise<LeaseResponse> {
+    for (;;) {
+      const response = await this.next();
+      if (fits(response)) return response;
+    }
+  }
+
+  /** Reads to the end; resolves when it ended well, rejects with its error. */
+  async rest(): Promise<LeaseResponse[]> {
+    const responses: LeaseResponse[] = [];
+    for (;;) {
+      const { done, value } = await this.#responses.next();
+      if (done) return responses;
+      responses.push(value);
+    }
+  }
+}

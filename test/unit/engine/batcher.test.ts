@@ -1,0 +1,81 @@
+import { describe, expect, test } from "vitest";
+import { Batcher } from "../../../server/engine/batcher.js";
+import { settle } from "../../support/clock.js";
+
+/** A batcher of numbers that weigh what they are; its calls end when the test says so. */
+function rig(options: { weightMax: number; callsMax: number }) {
+  const calls: number[][] = [];
+  const open: (() => void)[] = [];
+  const batcher = new Batcher<number>({
+    weigh: (item) => item,
+    ...options,
+    run: (items) => {
+      calls.push(items);
+      return new Promise((resolve) => open.push(resolve));
+    },
+  });
+  const end = async () => {
+    open.shift()?.();
+    await settle();
+  };
+  return { batcher, calls, end };
+}
+
+describe("a batcher", () => {
+  test("gathers what comes within a turn, and lets a lone item go at its end", async () => {
+    const { batcher, calls } = rig({ weightMax: 100, callsMax: 1 });
+    batcher.add(1);
+    batcher.add(2);
+    expect(calls).toEqual([]);
+    expect(batcher.weight).toBe(3);
+    await settle();
+    expect(calls).toEqual([[1, 2]]);
+    expect(batcher.weight).toBe(0);
+  });
+
+  test("gathers while as many calls are under way as are allowed", async () => {
+    const { batcher, calls, end } = rig({ weightMax: 100, callsMax: 2 });
+    for (const item of [1, 2, 3, 4, 5]) {
+      batcher.add(item);
+      await settle();
+    }
+    expect(calls).toEqual([[1], [2]]);
+    await end();
+    expect(calls).toEqual([[1], [2], [3, 4, 5]]);
+  });
+
+  test("never exceeds the weight of a call, but for a single heavy item, and keeps the order", async () => {
+    const { batcher, calls, end } = rig({ weightMax: 10, callsMax: 1 });
+    for (const item of [4, 4, 4, 25, 1, 9, 1]) batcher.add(item);
+    for (let call = 0; call < 6; call += 1) {
+      await settle();
+      await end();
+    }
+    expect(calls).toEqual([[4, 4], [4], [25], [1, 9], [1]]);
+  });
+
+  test("fills all the calls it may make at once", async () => {
+    const { batcher, calls } = rig({ weightMax: 10, callsMax: 2 });
+    for (let item = 0; item < 5; item += 1) batcher.add(9);
+    await settle();
+    expect(calls).toEqual([[9], [9]]);
+    expect(batcher.weight).toBe(27);
+  });
+
+  test("is idle when nothing waits and nothing is under way", async () => {
+    const { batcher, end } = rig({ weightMax: 10, callsMax: 1 });
+    await batcher.idle();
+    expect(batcher.busy).toBe(false);
+    batcher.add(9);
+    batcher.add(9);
+    expect(batcher.busy).toBe(true);
+    let idle = 0;
+    void batcher.idle().then(() => idle++);
+    void batcher.idle().then(() => idle++);
+    await settle();
+    await end();
+    expect(idle).toBe(0);
+    await end();
+    expect(idle).toBe(2);
+  });
+});

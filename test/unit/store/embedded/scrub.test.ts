@@ -1,0 +1,136 @@
+/** What a scrub does about damage, which here is done to the tables by hand. */
+import { expect, test } from "vitest";
+import { systemClock } from "../../../../server/lib/clock.js";
+import { silentLog } from "../../../../server/lib/log.js";
+import type { Change } from "../../../../server/store/embedded/change.js";
+import { enqueue } from "../../../../server/store/embedded/enqueue.js";
+import { externalKey, nameKey, topicBounds } from "../../../../server/store/embedded/keys.js";
+import { serve } from "../../../../server/store/embedded/lease.js";
+import { MEMORY, OpenStore } from "../../../../server/store/embedded/open-store.js";
+import { scrub } from "../../../../server/store/embedded/scrub.js";
+import { Sessions } from "../../../../server/store/embedded/sessions.js";
+import { complete } from "../../../../server/store/embedded/settle.js";
+import type { ScrubProblem } from "../../../../server/store/store.js";
+import { NOW, newSession, newTask, newTasks, sessionId, topicName } from "../../../support/task-factory.js";
+
+const TOPIC = topicName("clicks");
+const ending = { now: NOW, endedWindowMs: 30_000 };
+const session = { id: sessionId("worker-1"), epoch: 1 };
+
+/** One completed task that is kept, one leased, two ready, one scheduled. */
+async function openStore() {
+  const options = { dir: MEMORY, namespace: "test", sync: "no", clock: systemClock, log: silentLog } as const;
+  const store = await OpenStore.open({ ...options, random: () => 0.5, wake: () => {} });
+  const sessions = new Sessions(store.tables, store.topics);
+  await store.write(() => sessions.open(newSession(session.id, [TOPIC])), "takes");
+  const kept = newTask("kept", { retentionMs: 60_000, externalId: "order", priority: -1 });
+  const tasks = [kept, ...newTasks(3), newTask("later", { dueAtMs: NOW + 5000 })];
+  const unbounded = { ...ending, tasksMax: 0, bytesMax: 0 };
+  await store.change(TOPIC, (change) => enqueue(change, tasks, unbounded), { create: true });
+  await store.change(TOPIC, (change) => {
+    const { leased } = serve(change, [{ session, limit: 2, bytesMax: 1_000_000 }], NOW);
+    complete(change, leased.slice(0, 1), ending);
+  });
+  const damage = (how: (change: Change) => void) => store.change(TOPIC, how);
+  const walk = async (repair: boolean) => {
+    const problems: ScrubProblem[] = [];
+    for (let after: string | undefined; ; ) {
+      const call = { ...ending, repair, limit: 3, ...(after === undefined ? {} : { after }) };
+      const piece = await store.change(TOPIC, (change) => scrub(change, call));
+      problems.push(...piece.problems);
+      if (piece.next === undefined) return problems;
+      after = piece.next;
+    }
+  };
+  const finds = async (...expected: readonly object[]) => {
+    const told = await walk(false);
+    for (const problem of expected)
+      expect(told).toContainEqual(expect.objectContaining({ ...problem, repaired: false }));
+    const mended = await walk(true);
+    for (const problem of expected)
+      expect(mended).toContainEqual(expect.objectContaining({ ...problem, repaired: true }));
+    // What a repair moved, the figures follow in the next walk.
+    await walk(true);
+    expect(await walk(false)).toEqual([]);
+  };
+  return { store, tables: store.tables, damage, finds, walk, [Symbol.asyncDispose]: () => store.close() };
+}
+
+test("an undamaged topic has no problems", async () => {
+  await using f = await openStore();
+  expect(await f.walk(true)).toEqual([]);
+});
+
+test("a status without its task is removed", async () => {
+  await using f = await openStore();
+  await f.damage(({ tables, topic }) => {
+    const { start, end } = topicBounds(topic.number);
+    for (const key of tables.ready.keys(start, end, 10)) tables.ready.remove(key);
+    for (const key of tables.parked.keys(start, end, 10)) tables.parked.remove(key);
+  });
+  await f.finds(
+    { kind: "ghost_entry", id: "t0001" },
+    { kind: "ghost_entry", id: "later" },
+    { kind: "ghost_entry", id: "kept" },
+    { kind: "wrong_retention" },
+    { kind: "wrong_index", id: "kept" },
+    { kind: "wrong_count" },
+    { kind: "wrong_bytes" },
+  );
+});
+
+test("tasks that are not found by their ids are found again", async () => {
+  await using f = await openStore();
+  await f.damage(({ tables, topic }) => {
+    for (const id of ["t0001", "later", "kept"]) tables.status.remove(nameKey(topic.number, id));
+  });
+  await f.finds(
+    { kind: "stray_task", id: "t0001" },
+    { kind: "stray_task", id: "later" },
+    { kind: "stray_task", id: "kept" },
+  );
+});
+
+test("a task in two states keeps the one in which it is least lost", async () => {
+  await using f = await openStore();
+  await f.damage(({ tables, topic }) => {
+    const { start, end } = topicBounds(topic.number);
+    const [row] = tables.ready.rows(start, end, 1);
+    const length = row?.value.readUInt16BE() ?? 0;
+    const body = row?.value.subarray(2, 2 + length) ?? Buffer.alloc(0);
+    const [parked = Buffer.alloc(0)] = tables.parked.keys(start, end, 1);
+    tables.parked.put(Buffer.concat([parked.subarray(0, 5), Buffer.alloc(6), body.subarray(2, 12)]), body);
+  });
+  await f.finds({ kind: "two_states", id: "t0001" });
+});
+
+test("leases of a session whose record was lost are released", async () => {
+  await using f = await openStore();
+  await f.damage(({ tables }) => void tables.session.remove(Buffer.from(session.id)));
+  await f.finds({ kind: "orphan_lease", id: "t0000" });
+});
+
+test("indexes and retentions are put right", async () => {
+  await using f = await openStore();
+  await f.damage(({ tables, topic }) => {
+    tables.external.remove(externalKey(topic.number, "order", "kept"));
+    tables.external.put(externalKey(topic.number, "order", "t0001"), Buffer.of(0));
+    const { start, end } = topicBounds(topic.number);
+    for (const key of tables.retention.keys(start, end, 10)) tables.retention.remove(key);
+  });
+  await f.finds(
+    { kind: "wrong_index", id: "kept" },
+    { kind: "wrong_index", id: "t0001" },
+    { kind: "wrong_retention", id: "kept" },
+  );
+});
+
+test("wrong figures are set, when the topic held still", async () => {
+  await using f = await openStore();
+  await f.damage(({ topic }) => {
+    topic.figures.bytes += 7;
+    topic.figures.scheduled += 1;
+    topic.figures.released -= 2;
+  });
+  await f.finds({ kind: "wrong_bytes" }, { kind: "wrong_count" });
+});
