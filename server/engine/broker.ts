@@ -23,10 +23,12 @@ import { EventLog } from "./event-log.js";
 import type { EventType } from "./events.js";
 import { Lane } from "./lane.js";
 import { Loop } from "./loop.js";
+import { NamespaceBounds } from "./namespace-bounds.js";
 import { DEFAULT_ENGINE_OPTIONS, type EngineOptions } from "./options.js";
 import { Promoter } from "./promoter.js";
 import { Pruner } from "./pruner.js";
 import { Reaper } from "./reaper.js";
+import { Scrubber, type ScrubPiece, type ScrubRequest, type TopicProblem } from "./scrubber.js";
 import { SessionKeeper } from "./session-keeper.js";
 import { SettingsCache } from "./settings-cache.js";
 import { StatsReader, type StatsReport, type StatsRow } from "./stats-reader.js";
@@ -43,12 +45,16 @@ const SETTLE_MS_MAX = 5_000;
 /** Lanes nobody used for this long are forgotten. */
 const LANE_IDLE_MS = 60_000;
 
+type Duty = "pulse" | "keeper" | "reaper" | "promoter" | "pruner" | "attempts" | "sweep" | "bounds" | "scrubber";
+
 export interface BrokerParts {
   readonly store: Store;
   readonly options?: Partial<EngineOptions>;
   readonly clock?: Clock;
   readonly log?: Log;
   readonly random?: () => number;
+  /** Called for each problem that a scrub finds. */
+  readonly onScrubProblem?: (problem: TopicProblem) => void;
 }
 
 export type BrokerHealth = "starting" | "serving" | "store_away" | "draining" | "stopped";
@@ -64,7 +70,9 @@ export class Broker {
   readonly #walk: TopicWalk;
   readonly #hub: WatchHub;
   readonly #stats: StatsReader;
-  readonly #loops: Record<"pulse" | "keeper" | "reaper" | "promoter" | "pruner" | "attempts" | "sweep", Loop>;
+  readonly #bounds: NamespaceBounds;
+  readonly #scrubber: Scrubber;
+  readonly #loops: Record<Duty, Loop>;
   readonly #healthListeners = new Set<(health: BrokerHealth) => void>();
   #phase: "starting" | "running" | "draining" | "stopped" = "starting";
   /** Of tasks that wait for the store. */
@@ -101,6 +109,8 @@ export class Broker {
     this.#walk = new TopicWalk(this.#context, (row) => this.#walked(row));
     this.#hub = new WatchHub(this.#context);
     this.#stats = new StatsReader(this.#context);
+    this.#bounds = new NamespaceBounds(this.#context, this.#stats);
+    this.#scrubber = new Scrubber(this.#context, parts.onScrubProblem ?? (() => {}));
     this.#loops = this.#buildLoops();
     this.#promoter.onEarlier = (ms) => this.#loops.promoter.poke(ms);
     this.#context.attempts.onEarlier = (ms) => this.#loops.attempts.poke(ms);
@@ -110,7 +120,7 @@ export class Broker {
     const { clock, log, random } = this.#context;
     const keeper = new SessionKeeper(this.#context, this.workers.sessions, (session) => this.workers.silent(session));
     const reaper = new Reaper(this.#context, () => this.#monitor.current);
-    const { heartbeatMs, sweepMs } = this.options;
+    const { heartbeatMs, sweepMs, scrubMs } = this.options;
     const loop = (name: string, intervalMs: number, tick: () => Promise<number | undefined>) =>
       new Loop({ name, clock, log, intervalMs, jitter: 0.2, random, tick });
     return {
@@ -121,6 +131,8 @@ export class Broker {
       pruner: loop("pruner", sweepMs, () => this.#pruner.tick()),
       attempts: loop("attempts", sweepMs, async () => this.#context.attempts.tick()),
       sweep: loop("sweep", sweepMs, () => this.#sweep()),
+      bounds: loop("bounds", PULSE_MS, () => this.#bounds.tick()),
+      scrubber: loop("scrubber", scrubMs, () => this.#scrubber.tick()),
     };
   }
 
@@ -131,20 +143,17 @@ export class Broker {
     await this.#monitor.tick();
     this.#unlisten = this.#context.store.listen((wake) => this.#woken(wake));
     this.#phase = "running";
-    for (const loop of Object.values(this.#loops)) loop.start();
+    const { bounds, scrubber, ...duties } = this.#loops;
+    for (const loop of Object.values(duties)) loop.start();
+    if (this.#bounds.isOn) bounds.start();
+    if (this.options.scrubMs > 0) scrubber.start(this.options.scrubMs);
     this.#tell("MANAGER_START");
     this.#healthChanged();
   }
 
   get health(): BrokerHealth {
-    switch (this.#phase) {
-      case "starting":
-      case "draining":
-      case "stopped":
-        return this.#phase;
-      case "running":
-        return this.#monitor.available ? "serving" : "store_away";
-    }
+    if (this.#phase !== "running") return this.#phase;
+    return this.#monitor.available ? "serving" : "store_away";
   }
 
   /** Calls `listener` whenever the health changes. Returns how to stop. */
@@ -208,7 +217,7 @@ export class Broker {
 
   /**
    * Stores tasks, all or nothing per topic; resolves when they are kept, with
-   * whether each is new. Rejects with TOPIC_FULL, STORE_FULL, STORE_UNAVAILABLE
+   * whether each is new. Rejects with NAMESPACE_FULL, TOPIC_FULL, STORE_FULL, STORE_UNAVAILABLE
    * or DRAINING; tasks of other topics in the same call may then be stored.
    */
   async enqueue(tasks: readonly (NewTask & { readonly topic: TopicName })[]): Promise<readonly boolean[]> {
@@ -220,6 +229,7 @@ export class Broker {
     if (this.#pendingBytes + bytes > LIMITS.pendingBytesMax) {
       throw new TaskqueueError("STORE_FULL", "too many bytes of tasks wait for the store", { retryDelayMs: 500 });
     }
+    this.#bounds.admit(tasks);
     this.#pendingBytes += bytes;
     try {
       if (tasks.every((task) => task.topic === first.topic)) return await this.#lane(first.topic).enqueue(tasks);
@@ -357,6 +367,11 @@ export class Broker {
 
   listWorkers(query: { readonly after?: string; readonly limit: number }): Promise<Page<SessionRecord>> {
     return this.#context.store.sessions(query);
+  }
+
+  /** Proves a piece of what the store holds, and puts it right if asked to. */
+  scrub(request: ScrubRequest): Promise<ScrubPiece> {
+    return this.#scrubber.scrub(request);
   }
 
   /** Changes a topic's settings by `change`, from what they are now. */

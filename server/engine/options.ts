@@ -16,6 +16,11 @@ export interface EngineOptions {
   /** How long the ids of ended tasks are remembered; 0 not at all. */
   readonly endedWindowMs: number;
   readonly taskBytesMax: number;
+  /** Tasks and bytes the namespace may hold, about; 0: no bound. */
+  readonly tasksMax: number;
+  readonly bytesMax: number;
+  /** How often a piece of the store is scrubbed; 0 never. */
+  readonly scrubMs: number;
   /** How long a worker may take to stop a cancelled or timed-out attempt before its lease ends. */
   readonly cancelGraceMs: number;
   /** Whether events are appended only while somebody watches. */
@@ -31,6 +36,9 @@ export const DEFAULT_ENGINE_OPTIONS: EngineOptions = {
   sweepMs: DEFAULTS.sweepMs,
   endedWindowMs: DEFAULTS.endedWindowMs,
   taskBytesMax: LIMITS.taskBytesMax,
+  tasksMax: 0,
+  bytesMax: 0,
+  scrubMs: DEFAULTS.scrubMs,
   cancelGraceMs: DEFAULTS.cancelGraceMs,
   events: "watched",
 };

@@ -49,6 +49,13 @@ export class StatsReader {
     return { atMs: now(), total, workers: sessions.length, slots, rows: rows.slice(0, LIMITS.pageSizeMax) };
   }
 
+  /** Of all topics, in sum. */
+  async total(): Promise<TopicStats> {
+    let total = emptyStats();
+    for await (const page of this.#pages()) for (const row of page) total = add(total, row.stats);
+    return total;
+  }
+
   /** Of these topics. */
   async rows(topics: readonly TopicName[]): Promise<readonly StatsRow[]> {
     const sessions = await this.#sessions();

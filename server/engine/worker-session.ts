@@ -465,8 +465,14 @@ export class WorkerSession implements ReportReceipt {
     this.outbox.lost(lease.wireToken);
     const drop = () => this.#drop(lease);
     const quietly: ReportReceipt = { stored: drop, noted: () => {}, abandoned: drop };
-    if (lease.stop.reason === "cancelled") lease.subscription.lane.release(lease, quietly);
+    // What a worker never got, it cannot have failed.
+    if (lease.stop.reason === "cancelled" || !this.#wasReceived(lease)) lease.subscription.lane.release(lease, quietly);
     else this.failLease(lease, `the attempt took longer than its timeout of ${lease.timeoutMs} ms`, {}, quietly);
+  }
+
+  /** Whether the worker said that it has got the task. */
+  #wasReceived(lease: HeldLease): boolean {
+    return lease.delivery !== 0 && lease.delivery <= this.#received;
   }
 
   // ── End ────────────────────────────────────────────────────────────────────
@@ -486,7 +492,7 @@ export class WorkerSession implements ReportReceipt {
     this.#leave("ended");
     const byTopic = new Map<TopicName, LeaseToken[]>();
     for (const lease of this.#held.values()) {
-      if (lease.reported || (lease.delivery !== 0 && lease.delivery <= this.#received)) continue;
+      if (lease.reported || this.#wasReceived(lease)) continue;
       const tokens = byTopic.get(lease.topic);
       if (tokens) tokens.push(lease.token);
       else byTopic.set(lease.topic, [lease.token]);

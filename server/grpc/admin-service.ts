@@ -12,8 +12,8 @@ import { TASK_STATES, type TaskState } from "../domain/states.js";
 import type { TopicSettings } from "../domain/topic.js";
 import type { Broker } from "../engine/broker.js";
 import type { ListQuery } from "../store/store.js";
-import { STATES, toSettings, toTaskInfo, toTaskResult, toTopicInfo, toWorkerInfo } from "./convert.js";
-import { pageSize, plainText, taskId, taskIds, topicName, wholeNumber } from "./parse.js";
+import { STATES, toScrubProblem, toSettings, toTaskInfo, toTaskResult, toTopicInfo, toWorkerInfo } from "./convert.js";
+import { PAGE_TOKEN_RULE, pageSize, pageToken, plainText, taskId, taskIds, topicName, wholeNumber } from "./parse.js";
 import { backoffInput } from "./task-input.js";
 import { fromTimeout } from "./time.js";
 
@@ -90,6 +90,20 @@ export function adminService(broker: Broker): AdminServiceImplementation {
       const change = settingsChange(request);
       return { settings: toSettings(await broker.configure(topic, change)) };
     },
+
+    async scrub({ topic, repair, limit, pageToken }) {
+      const piece = await broker.scrub({
+        repair,
+        limit: limit === 0 ? LIMITS.batchMax : wholeNumber("limit", limit, 1, LIMITS.batchMax),
+        ...(topic === "" ? {} : { topic: topicName("topic", topic) }),
+        ...(pageToken === "" ? {} : { after: pageToken }),
+      });
+      return {
+        checked: piece.checked,
+        problems: piece.problems.map(toScrubProblem),
+        nextPageToken: piece.next ?? "",
+      };
+    },
   };
 }
 
@@ -97,8 +111,13 @@ function results(ids: readonly string[], outcomes: readonly Parameters<typeof to
   return outcomes.map((outcome, index) => toTaskResult(ids[index] ?? "", outcome));
 }
 
-function paging({ pageSize: size, pageToken }: { pageSize: number; pageToken: string }) {
-  return { limit: pageSize(size), ...(pageToken === "" ? {} : { after: pageToken }) };
+/** A task's place in a list takes more room than a topic's name or a session's id. */
+const TASK_TOKEN_BYTES_MAX = 1_024;
+const NAME_TOKEN_BYTES_MAX = 512;
+
+function paging(request: { pageSize: number; pageToken: string }, tokenBytesMax = NAME_TOKEN_BYTES_MAX) {
+  const after = pageToken(request.pageToken, tokenBytesMax);
+  return { limit: pageSize(request.pageSize), ...(after === "" ? {} : { after }) };
 }
 
 /** A cursor that the store refuses came as a page token. */
@@ -107,7 +126,7 @@ async function ofPage<Answer>(reading: Promise<Answer>): Promise<Answer> {
     return await reading;
   } catch (error) {
     if (!(error instanceof TaskqueueError) || error.field !== "after") throw error;
-    const message = "page_token: must be the token of the page before";
+    const message = `page_token: ${PAGE_TOKEN_RULE}`;
     throw new TaskqueueError("INVALID_ARGUMENT", message, { field: "page_token", cause: error });
   }
 }
@@ -117,7 +136,7 @@ function listQuery(request: ListTasksRequest): ListQuery {
   const anyState = request.state === WireState.UNSPECIFIED;
   if (anyState && externalId === "") throw invalid("state", "unset", "must be set unless external_id is");
   return {
-    ...paging(request),
+    ...paging(request, TASK_TOKEN_BYTES_MAX),
     ...(anyState ? {} : { state: stateInput("state", request.state) }),
     ...(externalId === "" ? {} : { externalId }),
   };

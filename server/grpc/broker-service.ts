@@ -17,7 +17,7 @@ import type { Clock } from "../lib/clock.js";
 import type { Log } from "../lib/log.js";
 import { EVENT_TYPES, toEvent, toStats } from "./convert.js";
 import { topicName } from "./parse.js";
-import { statusOf } from "./status.js";
+import { retryDelayMsOf, statusOf } from "./status.js";
 import type { TaskInputOptions } from "./task-input.js";
 import { readEnqueue } from "./task-scan.js";
 import { toDuration } from "./time.js";
@@ -85,12 +85,13 @@ function enqueueError(log: Log, error: unknown) {
     log.error({ err: error }, "an enqueue failed unexpectedly: this is a bug");
     known = new TaskqueueError("INTERNAL", "an unexpected error; the broker's log has the details");
   }
+  const retryDelayMs = retryDelayMsOf(known);
   return {
     code: statusOf(known),
     reason: known.code,
     message: known.message,
     field: known.field ?? "",
-    retryDelay: known.retryDelayMs === undefined ? undefined : toDuration(known.retryDelayMs),
+    retryDelay: retryDelayMs === undefined ? undefined : toDuration(retryDelayMs),
   };
 }
 

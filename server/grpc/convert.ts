@@ -1,6 +1,8 @@
 /** From the broker's words to the wire's. Maps are checked to be complete: a new word stops the build. */
 import { Value } from "@taskqueue/sdk/gen/google/protobuf/struct.js";
 import {
+  type ScrubProblem,
+  ScrubProblemKind,
   TaskOutcome,
   type TaskResult,
   type TopicInfo,
@@ -16,8 +18,9 @@ import type * as states from "../domain/states.js";
 import { attemptOf, type TaskRecord } from "../domain/task.js";
 import type * as topics from "../domain/topic.js";
 import type { EventType as EngineEventType, TaskqueueEvent } from "../engine/events.js";
+import type { TopicProblem } from "../engine/scrubber.js";
 import type { StatsRow } from "../engine/stats-reader.js";
-import type { MoveOutcome, SessionRecord } from "../store/store.js";
+import type { MoveOutcome, SessionRecord, ScrubProblemKind as StoreProblemKind } from "../store/store.js";
 import { decodeDeep } from "./decode-deep.js";
 import { toDuration } from "./time.js";
 
@@ -35,6 +38,19 @@ const DEAD_REASONS = {
   do_not_retry: DeadReason.DO_NOT_RETRY,
   lost_leases: DeadReason.LOST_LEASES,
 } as const satisfies Record<states.DeadReason, DeadReason>;
+
+const SCRUB_PROBLEMS = {
+  stray_task: ScrubProblemKind.STRAY_TASK,
+  two_states: ScrubProblemKind.TWO_STATES,
+  ghost_entry: ScrubProblemKind.GHOST_ENTRY,
+  ghost_lease: ScrubProblemKind.GHOST_LEASE,
+  orphan_lease: ScrubProblemKind.ORPHAN_LEASE,
+  ghost_note: ScrubProblemKind.GHOST_NOTE,
+  wrong_index: ScrubProblemKind.WRONG_INDEX,
+  wrong_retention: ScrubProblemKind.WRONG_RETENTION,
+  wrong_bytes: ScrubProblemKind.WRONG_BYTES,
+  wrong_count: ScrubProblemKind.WRONG_COUNT,
+} as const satisfies Record<StoreProblemKind, ScrubProblemKind>;
 
 export const EVENT_TYPES = {
   MANAGER_START: EventType.MANAGER_START,
@@ -181,4 +197,8 @@ export function toWorkerInfo(session: SessionRecord, nowMs: number): WorkerInfo 
     expiresIn: toDuration(Math.max(0, session.expiresAtMs - nowMs)),
     attached: session.attached,
   };
+}
+
+export function toScrubProblem({ topic, kind, id = "", detail, repaired }: TopicProblem): ScrubProblem {
+  return { topic, kind: SCRUB_PROBLEMS[kind], taskId: id, detail, repaired };
 }

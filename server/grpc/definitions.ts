@@ -50,6 +50,7 @@ export function guarded<Guarded extends Definition>(definition: Guarded): Guarde
 export async function* refuseMalformed<Request, Response>(
   call: ServerMiddlewareCall<Request, Response>,
   context: CallContext,
+  // biome-ignore lint/suspicious/noConfusingVoidType: it is what nice-grpc expects of a middleware.
 ): AsyncGenerator<Response, Response | void, undefined> {
   if (call.requestStream) return yield* call.next(checkEach(call.request), context);
   check(call.request);

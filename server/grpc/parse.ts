@@ -58,6 +58,14 @@ export function pageSize(value: number): number {
   return value === 0 ? LIMITS.pageSizeDefault : wholeNumber("page_size", value, 1, LIMITS.pageSizeMax);
 }
 
+export const PAGE_TOKEN_RULE = "must be the token of the page before";
+
+/** `page_token`: opaque here, but no store makes one of more than `bytesMax`. */
+export function pageToken(text: string, bytesMax: number): string {
+  if (Buffer.byteLength(text) > bytesMax) throw invalid("page_token", text, PAGE_TOKEN_RULE);
+  return text;
+}
+
 /** Cuts text to a number of UTF-8 bytes, never through a character. */
 export function cutText(text: string, bytesMax: number): string {
   if (text.length * 3 <= bytesMax) return text;

@@ -16,6 +16,11 @@ export function statusOf(error: TaskqueueError): Status {
   return Status[CODES[error.code].grpc];
 }
 
+/** How long a caller should wait before it tries again; undefined when that would be in vain. */
+export function retryDelayMsOf({ code, retryDelayMs }: TaskqueueError): number | undefined {
+  return retryDelayMs ?? (CODES[code].retry === "backoff" ? 1_000 : undefined);
+}
+
 export function toServerError(error: TaskqueueError): ServerError {
   const details: ErrorDetails[] = [
     { $type: ErrorInfo.$type, reason: error.code, domain: DOMAIN, metadata: {} } satisfies ErrorInfo,
@@ -26,7 +31,7 @@ export function toServerError(error: TaskqueueError): ServerError {
     ];
     details.push({ $type: BadRequest.$type, fieldViolations } satisfies BadRequest);
   }
-  const retryDelayMs = error.retryDelayMs ?? (CODES[error.code].retry === "backoff" ? 1_000 : undefined);
+  const retryDelayMs = retryDelayMsOf(error);
   if (retryDelayMs !== undefined) {
     details.push(RetryInfo.fromPartial({ retryDelay: toDuration(retryDelayMs) }));
   }
@@ -38,6 +43,7 @@ export function statusMiddleware(log: Log) {
   return async function* status<Request, Response>(
     call: ServerMiddlewareCall<Request, Response>,
     context: CallContext,
+    // biome-ignore lint/suspicious/noConfusingVoidType: it is what nice-grpc expects of a middleware.
   ): AsyncGenerator<Response, Response | void, undefined> {
     try {
       return yield* call.next(call.request, context);

@@ -53,9 +53,7 @@ export function taskInput(path: string, task: Task, { now, taskBytesMax }: TaskI
       ...(task.numRetries === undefined
         ? {}
         : { numRetries: wholeNumber(`${path}.num_retries`, task.numRetries, 0, LIMITS.numRetriesMax) }),
-      ...(task.timeout === undefined
-        ? {}
-        : { timeoutMs: fromTimeout(`${path}.timeout`, task.timeout) }),
+      ...(task.timeout === undefined ? {} : { timeoutMs: fromTimeout(`${path}.timeout`, task.timeout) }),
       ...(task.backoff === undefined ? {} : { backoff: backoffInput(`${path}.backoff`, task.backoff) }),
     },
   };

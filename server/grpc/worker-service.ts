@@ -259,7 +259,8 @@ function updateInput(update: WireUpdate, resultBytesMax: number): WorkerUpdate {
 function resultInput(field: string, result: unknown, bytesMax: number): Uint8Array {
   checkValue(field, result, 0);
   const bytes = Value.encode(Value.wrap(result)).finish();
-  if (bytes.length > bytesMax) throw invalid(field, `${bytes.length} bytes`, `must take at most ${bytesMax} bytes encoded`);
+  if (bytes.length > bytesMax)
+    throw invalid(field, `${bytes.length} bytes`, `must take at most ${bytesMax} bytes encoded`);
   return bytes;
 }
 

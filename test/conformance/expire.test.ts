@@ -140,11 +140,10 @@ conformance("expire", {
     await f.lease(10);
     const all: Expired[] = [];
     const sizes: [number, boolean][] = [];
-    for (let more = true; more; ) {
+    for (let call = 0; call < 3; call += 1) {
       const answer = await f.expire(f.worker.id, { limit: 4 });
       all.push(...answer.expired);
       sizes.push([answer.expired.length, answer.more]);
-      more = answer.more;
     }
     expect(sizes).toEqual([
       [4, true],

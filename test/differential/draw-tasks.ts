@@ -21,6 +21,9 @@ import {
   unique,
 } from "./pick.js";
 
+/** Pieces after which a verb that is called until it is done counts as endless. */
+const PIECES_MAX = 1000;
+
 export const TASK_DRAWS = {
   enqueue(view) {
     const { random, now, endedWindowMs } = view;
@@ -209,12 +212,12 @@ export const TASK_DRAWS = {
       // Which leases end first is open, so it goes on until all have.
       async (store, args) => {
         const expired: Expired[] = [];
-        for (let more = true; more; ) {
+        for (let piece = 0; piece < PIECES_MAX; piece += 1) {
           const answer = await store.expire(...args);
           expired.push(...answer.expired);
-          more = answer.more;
+          if (!answer.more) return byId(expired);
         }
-        return byId(expired);
+        throw new Error("expire does not come to an end");
       },
     );
   },
@@ -228,11 +231,13 @@ export const TASK_DRAWS = {
       (): Parameters<Store["prune"]> => [topic, { now, endedWindowMs, limit }],
       // Which tasks go first is open, so it goes on until none does.
       async (store, args) => {
-        for (let pruned = 0; ; ) {
+        let pruned = 0;
+        for (let piece = 0; piece < PIECES_MAX; piece += 1) {
           const answer = await store.prune(...args);
           pruned += answer.pruned;
           if (answer.pruned < limit) return { ...answer, pruned };
         }
+        throw new Error("prune does not come to an end");
       },
     );
   },

@@ -10,7 +10,7 @@ import { type DeadReason, isLegal, type TaskState, TRANSITIONS, type Transition 
 import type { Millis, Progress, TaskHead, TaskRecord } from "../../server/domain/task.js";
 import type { Counter, TopicSettings, TopicStats } from "../../server/domain/topic.js";
 import { encodeRecord } from "../../server/store/record.js";
-import type { Leased, LeaseRef, NewTask } from "../../server/store/store.js";
+import type { Leased, LeaseRef, MoveOutcome, NewTask } from "../../server/store/store.js";
 import { compare, type SortKey } from "./model-page.js";
 
 export type Lease = NonNullable<TaskRecord["lease"]>;
@@ -197,6 +197,24 @@ export function lose(
   }
   move(task, "bury", { state: "dead", endedAtMs: now, deadReason: "lost_leases" });
   return "buried";
+}
+
+/** Moves each task that a person names, one after the other, where the table allows it. */
+export function moveEach(
+  topic: Topic,
+  ids: readonly TaskId[],
+  transition: Transition | "remove",
+  act: (task: Task) => void,
+): MoveOutcome[] {
+  return ids.map((id) => {
+    const task = topic.tasks.get(id);
+    if (task === undefined) return { kind: "not_found" };
+    const { state } = task.now;
+    const allowed = transition === "remove" ? state !== "leased" : isLegal(transition, state);
+    if (!allowed) return { kind: "wrong_state", state };
+    act(task);
+    return { kind: "done", externalId: task.head.externalId };
+  });
 }
 
 /** A person deletes a task: the id may be enqueued again at once. */

@@ -14,7 +14,7 @@ import assert from "node:assert";
 import { invalid } from "../../server/domain/errors.js";
 import { type LeaseToken, leaseToken, type SessionId, type TaskId, type TopicName } from "../../server/domain/ids.js";
 import { LIMITS } from "../../server/domain/limits.js";
-import { isLegal, type TaskState, type Transition } from "../../server/domain/states.js";
+import type { TaskState } from "../../server/domain/states.js";
 import type { Millis, TaskRecord } from "../../server/domain/task.js";
 import type { TopicSettings } from "../../server/domain/topic.js";
 import { encodeRecord } from "../../server/store/record.js";
@@ -64,6 +64,7 @@ import {
   leasedOf,
   lose,
   move,
+  moveEach,
   nextDue,
   promoteIfDue,
   recordOf,
@@ -71,7 +72,6 @@ import {
   retainedUntil,
   sortKey,
   statsOf,
-  type Task,
   type Topic,
 } from "./model-task.js";
 
@@ -332,7 +332,7 @@ export class ModelStore implements Store {
     return this.#change(name, (topic) => {
       const dead = inState(topic, "dead").map((task) => task.id);
       const ids = "ids" in which ? which.ids : dead.slice(0, which.oldestDead);
-      const outcomes = this.#moveEach(topic, ids, "requeue", (task) => {
+      const outcomes = moveEach(topic, ids, "requeue", (task) => {
         move(task, "requeue", { state: "ready" });
         task.failures = 0;
         task.lostLeases = 0;
@@ -354,7 +354,7 @@ export class ModelStore implements Store {
           this.#wake({ kind: "cancel", topic: name, session, token });
           return { kind: "cancel_requested", session, token };
         }
-        const [outcome] = this.#moveEach(topic, [id], "cancel", (waiting) => {
+        const [outcome] = moveEach(topic, [id], "cancel", (waiting) => {
           move(waiting, "cancel", { state: "cancelled", endedAtMs: ending.now });
           waiting.failedToken = undefined;
           topic.counters.cancelled += 1;
@@ -367,7 +367,7 @@ export class ModelStore implements Store {
   }
 
   async remove(name: TopicName, ids: readonly TaskId[]): Promise<readonly MoveOutcome[]> {
-    return this.#change(name, (topic) => this.#moveEach(topic, ids, "remove", (task) => forget(topic, task)));
+    return this.#change(name, (topic) => moveEach(topic, ids, "remove", (task) => forget(topic, task)));
   }
 
   async purge(name: TopicName, state: Exclude<TaskState, "leased">, limit: number) {
@@ -375,23 +375,6 @@ export class ModelStore implements Store {
       const tasks = inState(topic, state);
       for (const task of tasks.slice(0, limit)) forget(topic, task);
       return { deleted: Math.min(limit, tasks.length), more: tasks.length > limit };
-    });
-  }
-
-  #moveEach(
-    topic: Topic,
-    ids: readonly TaskId[],
-    transition: Transition | "remove",
-    act: (task: Task) => void,
-  ): MoveOutcome[] {
-    return ids.map((id) => {
-      const task = topic.tasks.get(id);
-      if (task === undefined) return { kind: "not_found" };
-      const { state } = task.now;
-      const allowed = transition === "remove" ? state !== "leased" : isLegal(transition, state);
-      if (!allowed) return { kind: "wrong_state", state };
-      act(task);
-      return { kind: "done", externalId: task.head.externalId };
     });
   }
 

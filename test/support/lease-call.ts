@@ -1,10 +1,13 @@
 /** One Lease stream through the generated client, said and heard one message at a time. */
-import { Hello, type LeaseRequest, LeaseResponse, WorkerUpdate } from "@taskqueue/sdk/gen/taskqueue/v1/worker.js";
-import type { DeepPartial } from "nice-grpc-common";
+import { Hello, LeaseRequest, type LeaseResponse, WorkerUpdate } from "@taskqueue/sdk/gen/taskqueue/v1/worker.js";
 import type { TestBroker } from "./broker.js";
 
+type PartialHello = Parameters<typeof Hello.fromPartial>[0];
+type PartialUpdate = Parameters<typeof WorkerUpdate.fromPartial>[0];
+type PartialRequest = Parameters<typeof LeaseRequest.fromPartial>[0];
+
 export class LeaseCall {
-  readonly #queue: DeepPartial<LeaseRequest>[] = [];
+  readonly #queue: PartialRequest[] = [];
   readonly #responses: AsyncIterator<LeaseResponse>;
   readonly #abort = new AbortController();
   #wake = () => {};
@@ -17,7 +20,7 @@ export class LeaseCall {
   }
 
   /** Opens a session; resolves when the broker said welcome. */
-  static async hello(broker: TestBroker, hello: DeepPartial<Hello> = {}): Promise<LeaseCall> {
+  static async hello(broker: TestBroker, hello: PartialHello = {}): Promise<LeaseCall> {
     const call = new LeaseCall(broker);
     const usual = { worker: "worker-1", topics: [{ topic: "clicks" }], slots: 10, sdk: "test/1.0" };
     call.send({ message: { $case: "hello", value: Hello.fromPartial({ ...usual, ...hello }) } });
@@ -25,7 +28,7 @@ export class LeaseCall {
     return call;
   }
 
-  async *#requests(): AsyncGenerator<DeepPartial<LeaseRequest>> {
+  async *#requests(): AsyncGenerator<PartialRequest> {
     for (;;) {
       const next = this.#queue.shift();
       if (next !== undefined) yield next;
@@ -38,12 +41,12 @@ export class LeaseCall {
     }
   }
 
-  send(request: DeepPartial<LeaseRequest>): void {
+  send(request: PartialRequest): void {
     this.#queue.push(request);
     this.#wake();
   }
 
-  update(update: DeepPartial<WorkerUpdate>): void {
+  update(update: PartialUpdate): void {
     this.send({ message: { $case: "update", value: WorkerUpdate.fromPartial(update) } });
   }
 
