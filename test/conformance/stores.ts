@@ -10,6 +10,7 @@ import { Redis } from "ioredis";
 import type { Store } from "../../server/store/store.js";
 import { ModelStore } from "../differential/model.js";
 import { redisNamespace, sharedRedis } from "../support/redis.js";
+import { forgetClusterKeys, sharedCluster } from "../support/redis-cluster.js";
 
 export interface OpenedStore {
   readonly store: Store;
@@ -22,10 +23,12 @@ const ALL: Readonly<Record<string, () => Promise<OpenedStore>>> = {
   model: () => opened(new ModelStore(), "memory"),
   embedded: openEmbedded,
   redis: openRedis,
+  "redis-cluster": openRedisCluster,
 };
 
-const wanted = process.env.TASKQUEUE_TEST_STORES?.split(",");
-export const STORES = Object.fromEntries(Object.entries(ALL).filter(([name]) => wanted?.includes(name) ?? true));
+/** A cluster runs the same scripts: it is asked for by name (`make test-cluster`). */
+const wanted = process.env.TASKQUEUE_TEST_STORES?.split(",") ?? ["model", "embedded", "redis"];
+export const STORES = Object.fromEntries(Object.entries(ALL).filter(([name]) => wanted.includes(name)));
 
 async function opened(store: Store, where: string, forget: () => Promise<void> = async () => {}): Promise<OpenedStore> {
   await store.open();
@@ -49,6 +52,14 @@ async function openRedis(): Promise<OpenedStore> {
   const url = process.env.TASKQUEUE_TEST_REDIS ?? (await sharedRedis()).url;
   const namespace = redisNamespace("conformance");
   return opened(new RedisStore({ url, namespace }), `${url} namespace ${namespace}`, () => forgetKeys(url, namespace));
+}
+
+async function openRedisCluster(): Promise<OpenedStore> {
+  const { RedisStore } = await import("../../server/store/redis/redis-store.js");
+  const cluster = await sharedCluster();
+  const namespace = redisNamespace("conformance");
+  const store = new RedisStore({ cluster: { nodes: cluster.nodes }, namespace });
+  return opened(store, `${cluster.urls} namespace ${namespace}`, () => forgetClusterKeys(cluster, namespace));
 }
 
 async function forgetKeys(url: string, namespace: string): Promise<void> {
