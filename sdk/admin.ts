@@ -5,6 +5,7 @@
  */
 import {
   isTaskState,
+  scrubProblemFromWire,
   settingsFromWire,
   settingsToWire,
   stateToWire,
@@ -22,6 +23,7 @@ import type { CallOptions, Rpc } from "./rpc.js";
 import type {
   Listing,
   Page,
+  ScrubPiece,
   TaskInfo,
   TaskResult,
   TaskState,
@@ -77,6 +79,11 @@ export interface Admin {
   resume(topic: TopicRef): Promise<void>;
   /** Changes the settings named; resolves with all that are in force. */
   configure(topic: TopicRef, settings: TopicSettingsChange): Promise<TopicSettings>;
+  /**
+   * Proves what the store holds, of a topic or of all, piece by piece: each piece is one bounded call. Only tells what
+   * it finds, unless `repair` is set.
+   */
+  scrub(options?: { readonly topic?: TopicRef; readonly repair?: boolean }): AsyncIterable<ScrubPiece>;
 }
 
 /** The operators' calls over a client's connection. */
@@ -203,6 +210,17 @@ export class AdminClient implements Admin {
     const request = { topic: topicName(topic), settings: settingsToWire(settings), reset };
     const response = await this.#rpc.repeat((link, options) => link.admin.configureTopic(request, options));
     return settingsFromWire(response.settings);
+  }
+
+  async *scrub({ topic, repair = false }: { readonly topic?: TopicRef; readonly repair?: boolean } = {}) {
+    const request = { topic: topic === undefined ? "" : topicName(topic), repair, limit: 0 };
+    let pageToken = "";
+    do {
+      const part = { ...request, pageToken };
+      const answer = await this.#rpc.repeat((link, options) => link.admin.scrub(part, options));
+      yield { checked: answer.checked, problems: answer.problems.map(scrubProblemFromWire) };
+      pageToken = answer.nextPageToken;
+    } while (pageToken !== "");
   }
 }
 

@@ -14,6 +14,9 @@ import { MalformedMessage, type Reader, type Writer } from "./wire.js";
 /** Lists and objects within each other, as docs/protocol.md bounds them. */
 export const DEPTH_MAX = 64;
 
+/** String.prototype.isWellFormed, which every Node has that this package runs on, and its type library has not. */
+const isWellFormed: (this: string) => boolean = Reflect.get(String.prototype, "isWellFormed");
+
 /** Thrown on the fast way, which does not know paths; `refusal` finds the words. */
 const REFUSED = new Error("not exactly JSON");
 
@@ -44,7 +47,7 @@ export function writeJson(writer: Writer, field: number, value: unknown, name: s
 
 /** The text as it is, unless half of a surrogate pair is missing: UTF-8 cannot carry that. */
 function wellFormed(text: string): string {
-  if (!(text as string & { isWellFormed(): boolean }).isWellFormed()) throw REFUSED;
+  if (!isWellFormed.call(text)) throw REFUSED;
   return text;
 }
 
@@ -145,9 +148,7 @@ function ruleOf(value: unknown): string | undefined {
     case "number":
       return Number.isFinite(value) ? undefined : "must be a finite number; JSON has no other";
     case "string":
-      return (value as string & { isWellFormed(): boolean }).isWellFormed()
-        ? undefined
-        : "must be well-formed Unicode; it has half of a surrogate pair";
+      return isWellFormed.call(value) ? undefined : "must be well-formed Unicode; it has half of a surrogate pair";
     case "boolean":
       return undefined;
     case "undefined":

@@ -2,9 +2,10 @@
 import { type Admin, AdminClient, topicName } from "./admin.js";
 import type { Enqueued } from "./batch.js";
 import { statsReportFromWire } from "./convert.js";
-import { EnqueueStream, type TaskToEnqueue } from "./enqueue-stream.js";
+import { EnqueueStream } from "./enqueue-stream.js";
 import { LIMITS } from "./limits.js";
 import { type ClientOptions, type EnqueueOptions, integer, invalid, refuseUnknown } from "./options.js";
+import type { TaskToEnqueue } from "./part.js";
 import { createRpc, type Rpc } from "./rpc.js";
 import { checked } from "./schema.js";
 import type { StatsReport } from "./task-info.js";

@@ -1,6 +1,4 @@
-/** The only place in the SDK that knows what time it is, how to wait, and how to roll dice. */
-import { randomBytes } from "node:crypto";
-import { hostname } from "node:os";
+/** The only place in the SDK that knows what time it is, and how to wait. */
 
 export type Timer = NodeJS.Timeout;
 
@@ -29,40 +27,6 @@ export function sleep(ms: number): Promise<void> {
   return new Promise((resolve) => {
     after(ms, resolve);
   });
-}
-
-/**
- * Exponential waiting time with full jitter: anything from 0 to
- * `baseMs * 2^failures`, capped. Spreads a fleet that lost its broker at once.
- */
-export function jitteredBackoffMs(failures: number, baseMs: number, capMs: number): number {
-  return Math.random() * Math.min(capMs, baseMs * 2 ** Math.min(failures, 30));
-}
-
-/** A whole number from 0 to below `bound`. */
-export function randomBelow(bound: number): number {
-  return Math.floor(Math.random() * bound);
-}
-
-const ID_BYTES = 15;
-const POOL_IDS = 256;
-let pool: Buffer = Buffer.alloc(0);
-let poolAt = 0;
-
-/** 20 characters of base64url: 120 random bits. */
-export function randomId(): string {
-  if (poolAt >= pool.length) {
-    pool = randomBytes(ID_BYTES * POOL_IDS);
-    poolAt = 0;
-  }
-  const id = pool.toString("base64url", poolAt, poolAt + ID_BYTES);
-  poolAt += ID_BYTES;
-  return id;
-}
-
-/** Host name and process id: tells one worker of a fleet from another. */
-export function processName(): string {
-  return `${hostname()}:${process.pid}`.slice(-128);
 }
 
 /** A promise and the functions that settle it. */

@@ -17,12 +17,13 @@
  * The invariant: entering a state lets go of every timer and stream of the one
  * before that the new one does not carry on.
  */
-import { after, cancelTimer, type Deferred, deferred, jitteredBackoffMs, monotonicMs, type Timer } from "./clock.js";
+import { after, cancelTimer, type Deferred, deferred, monotonicMs, type Timer } from "./clock.js";
 import { millisFromWire } from "./convert.js";
 import { TaskqueueError } from "./errors.js";
 import type { Resume, Welcome } from "./gen/taskqueue/v1/worker.js";
 import { encodeGoodbye, type LeaseMessage } from "./lease-codec.js";
 import { LeaseStream } from "./lease-stream.js";
+import { jitteredBackoffMs } from "./random.js";
 import type { Attempt } from "./running-task.js";
 import type { Dialer } from "./transport.js";
 

@@ -8,6 +8,8 @@ import type { BackoffOptions } from "./options.js";
 import type {
   DeadReason,
   EventType,
+  ScrubProblem,
+  ScrubProblemKind,
   Stats,
   StatsReport,
   TaskInfo,
@@ -120,12 +122,8 @@ function optionalMillis(duration: Duration | undefined): number | undefined {
 
 /** The object without its undefined properties. */
 function defined<Value extends object>(value: Value): { [Key in keyof Value]?: Exclude<Value[Key], undefined> } {
-  const result: { [Key in keyof Value]?: Exclude<Value[Key], undefined> } = {};
-  for (const key in value) {
-    const item = value[key];
-    if (item !== undefined) result[key] = item as Exclude<Value[typeof key], undefined>;
-  }
-  return result;
+  const kept = Object.entries(value).filter(([, item]) => item !== undefined);
+  return Object.assign({}, ...kept.map(([key, item]) => ({ [key]: item })));
 }
 
 function backoffFromWire(backoff: task.Backoff): BackoffOptions {
@@ -176,6 +174,30 @@ export function taskInfoFromWire(info: task.TaskInfo): TaskInfo {
     progress: info.progress,
     result: info.result,
     cancelRequested: info.cancelRequested,
+  };
+}
+
+const SCRUB_PROBLEMS = {
+  [admin.ScrubProblemKind.UNSPECIFIED]: "unknown",
+  [admin.ScrubProblemKind.STRAY_TASK]: "stray_task",
+  [admin.ScrubProblemKind.TWO_STATES]: "two_states",
+  [admin.ScrubProblemKind.GHOST_ENTRY]: "ghost_entry",
+  [admin.ScrubProblemKind.GHOST_LEASE]: "ghost_lease",
+  [admin.ScrubProblemKind.ORPHAN_LEASE]: "orphan_lease",
+  [admin.ScrubProblemKind.GHOST_NOTE]: "ghost_note",
+  [admin.ScrubProblemKind.WRONG_INDEX]: "wrong_index",
+  [admin.ScrubProblemKind.WRONG_RETENTION]: "wrong_retention",
+  [admin.ScrubProblemKind.WRONG_BYTES]: "wrong_bytes",
+  [admin.ScrubProblemKind.WRONG_COUNT]: "wrong_count",
+} as const satisfies Record<admin.ScrubProblemKind, ScrubProblemKind>;
+
+export function scrubProblemFromWire({ topic, kind, taskId, detail, repaired }: admin.ScrubProblem): ScrubProblem {
+  return {
+    topic,
+    kind: SCRUB_PROBLEMS[kind] ?? "unknown",
+    taskId: taskId === "" ? undefined : taskId,
+    detail,
+    repaired,
   };
 }
 

@@ -19,25 +19,16 @@
 import type { ClientDuplexStream } from "@grpc/grpc-js";
 import { Admission } from "./admission.js";
 import { type Batch, type Call, type Enqueued, judge, OpenBatch, resolveBatch } from "./batch.js";
-import {
-  after,
-  cancelTimer,
-  type Deferred,
-  deferred,
-  jitteredBackoffMs,
-  monotonicMs,
-  randomId,
-  type Timer,
-} from "./clock.js";
+import { after, cancelTimer, type Deferred, deferred, monotonicMs, type Timer } from "./clock.js";
 import { type EnqueueAnswer, readEnqueueAnswer } from "./enqueue-answer.js";
 import { type CallStatus, errorFromReason, errorFromStatus, errorFromUnknown, TaskqueueError } from "./errors.js";
 import { BrokerServiceDefinition } from "./gen/taskqueue/v1/broker.js";
-import { LIMITS } from "./limits.js";
 import type { EnqueueOptions, Logger } from "./options.js";
+import { encodePart, type TaskToEnqueue } from "./part.js";
+import { jitteredBackoffMs, randomId } from "./random.js";
 import { checkTaskId, writeTask } from "./task-codec.js";
 import type { AnyTopic } from "./topic.js";
 import type { Link, Transport } from "./transport.js";
-import { Writer } from "./wire.js";
 
 const PATH = `/${BrokerServiceDefinition.fullName}/${BrokerServiceDefinition.methods.enqueueStream.name}`;
 
@@ -56,12 +47,6 @@ export interface EnqueueStreamOptions {
   readonly bufferedTasksMax: number;
   readonly bufferedBytesMax: number;
   readonly logger: Logger | undefined;
-}
-
-/** One task of a call for many. */
-export interface TaskToEnqueue {
-  readonly input: unknown;
-  readonly options: EnqueueOptions | undefined;
 }
 
 type Stream = ClientDuplexStream<Buffer, EnqueueAnswer>;
@@ -158,28 +143,10 @@ export class EnqueueStream {
     tasks: readonly TaskToEnqueue[],
     from: number,
   ): { part: Promise<Enqueued[]>; next: number } {
-    // Apart from the open batch, until all of it is known to be valid.
-    const writer = new Writer();
-    const ids: string[] = [];
-    const own: boolean[] = [];
-    for (const [index, { input, options }] of tasks.slice(from, from + LIMITS.batchTasksMax).entries()) {
-      const before = writer.length;
-      try {
-        const id = options?.id === undefined ? randomId() : checkTaskId(options.id);
-        writeTask(writer, topic, id, input, options, this.#options.taskBytesMax);
-        if (writer.length > LIMITS.requestBytesMax && ids.length > 0) {
-          writer.truncate(before);
-          break;
-        }
-        ids.push(id);
-        own.push(options?.id === undefined);
-      } catch (error) {
-        throw atItem(from + index, errorFromUnknown(error));
-      }
-    }
+    const { bytes, ids, own } = encodePart(topic, tasks, from, this.#options.taskBytesMax);
     const part = new Promise<Enqueued[]>((resolveMany, reject) => {
       const start = this.#open.writer.length;
-      this.#open.writer.raw(writer.take());
+      this.#open.writer.raw(bytes);
       const call = { topic: topic.name, ids, own, start, end: 0, resolveOne: undefined, resolveMany, reject };
       this.#append(call, ids.length);
     });
@@ -396,12 +363,6 @@ function closedError(): TaskqueueError {
 /** Errors of a whole stream that no repetition mends. */
 function isFinal(error: TaskqueueError): boolean {
   return !error.retryable && ["UNAUTHENTICATED", "PERMISSION_DENIED", "UNIMPLEMENTED", "CLOSED"].includes(error.code);
-}
-
-/** The error of the item at `index` of enqueueMany. */
-function atItem(index: number, error: TaskqueueError): TaskqueueError {
-  const field = `items[${index}]${error.field === undefined ? "" : `.${error.field}`}`;
-  return new TaskqueueError(error.code, `item ${index}: ${error.message}`, { field, cause: error });
 }
 
 function gaveUp(error: TaskqueueError, afterMs: number): TaskqueueError {

@@ -15,6 +15,7 @@ export type ErrorCode =
   | "SESSION_LOST"
   | "SESSION_MOVED"
   | "TOPIC_FULL"
+  | "NAMESPACE_FULL"
   | "STORE_FULL"
   | "TOO_MANY_WATCHERS"
   | "STORE_UNAVAILABLE"

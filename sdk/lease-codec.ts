@@ -111,10 +111,6 @@ export function writeProgress(writer: Writer, progress: ProgressOf): void {
   writer.end(start);
 }
 
-export function writeRenew(writer: Writer, leaseToken: string): void {
-  writer.string(8, leaseToken);
-}
-
 /** Reads a LeaseResponse, each leased task into a fresh object of the caller's. */
 export function readLeaseMessage<Task extends LeasedFields>(bytes: Buffer, fresh: () => Task): LeaseMessage<Task> {
   const message: LeaseMessage<Task> = {

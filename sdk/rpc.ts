@@ -3,8 +3,9 @@
  * while that is safe and worthwhile.
  */
 import { ClientError, Metadata } from "nice-grpc";
-import { after, cancelTimer, jitteredBackoffMs, monotonicMs, sleep } from "./clock.js";
+import { after, cancelTimer, monotonicMs, sleep } from "./clock.js";
 import { errorFromStatus, errorFromUnknown, type TaskqueueError, unreachable } from "./errors.js";
+import { jitteredBackoffMs } from "./random.js";
 import type { Link, Transport } from "./transport.js";
 
 /** No single call has reason to take longer: each is bounded work on the broker. */

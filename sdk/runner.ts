@@ -43,8 +43,8 @@ export class Runner {
   #running = 0;
   /** Processors that run although their lease is gone: they take up a place without holding a task. */
   #stray = 0;
-  /** Whether the next processors are to be entered in another turn of the event loop. */
-  #pausing = false;
+  /** Whether processors are being entered, or will be in the next turn of the event loop. */
+  #entering = false;
   /** Set when the runner takes no more; resolves when no processor of a held task runs. */
   #stopped: Deferred<void> | undefined;
   readonly #count = { completed: 0, released: 0, aborted: 0 };
@@ -80,26 +80,25 @@ export class Runner {
 
   /** Enters processors, as many as may run at once; in slices, so that the stream is not kept waiting. */
   #startWaiting(): void {
-    if (this.#waiting.length === 0 || this.#pausing) return;
+    // A processor that throws at once comes back here while the loop is on its way.
+    if (this.#waiting.length === 0 || this.#entering) return;
+    this.#entering = true;
     const untilMs = monotonicMs() + STARTING_MS_MAX;
     let begun = 0;
+    let pause = false;
     for (const attempt of this.#waiting) {
       if (this.#running >= this.#options.concurrency) break;
-      if (monotonicMs() > untilMs) {
-        this.#pause();
-        break;
-      }
+      pause = monotonicMs() > untilMs;
+      if (pause) break;
       begun += 1;
       // Or it was lost or cancelled while it waited.
       if (attempt.state === "waiting") void this.#run(attempt);
     }
     this.#waiting = begun >= this.#waiting.length ? [] : this.#waiting.slice(begun);
-  }
-
-  #pause(): void {
-    this.#pausing = true;
+    this.#entering = pause;
+    if (!pause) return;
     setImmediate(() => {
-      this.#pausing = false;
+      this.#entering = false;
       this.#startWaiting();
     });
   }

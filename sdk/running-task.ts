@@ -39,7 +39,7 @@ export interface RunningTask {
 export const RELEASED: Report = { kind: "released" };
 
 /** Shared by all tasks without metadata. */
-export const EMPTY_METADATA: Record<string, string> = Object.freeze(Object.create(null)) as Record<string, string>;
+export const EMPTY_METADATA: Record<string, string> = Object.freeze(Object.create(null));
 
 /** What a delivery fills in. */
 export interface LeasedFields {

@@ -125,6 +125,38 @@ export interface TaskResult {
   readonly state: TaskState | undefined;
 }
 
+/** What a scrub can find; docs/operations.md says what each is, and what a repair does. */
+export type ScrubProblemKind =
+  | "stray_task"
+  | "two_states"
+  | "ghost_entry"
+  | "ghost_lease"
+  | "orphan_lease"
+  | "ghost_note"
+  | "wrong_index"
+  | "wrong_retention"
+  | "wrong_bytes"
+  | "wrong_count"
+  /** A kind of a newer broker. */
+  | "unknown";
+
+/** Something in the store that is not as it must be. */
+export interface ScrubProblem {
+  readonly topic: string;
+  readonly kind: ScrubProblemKind;
+  /** The task it concerns; undefined when it concerns the topic. */
+  readonly taskId: string | undefined;
+  /** What is wrong, for people. */
+  readonly detail: string;
+  readonly repaired: boolean;
+}
+
+/** What one piece of a scrub looked at, and found. */
+export interface ScrubPiece {
+  readonly checked: number;
+  readonly problems: readonly ScrubProblem[];
+}
+
 /** The names of events, as on the wire without their prefix. */
 export type EventType =
   | "MANAGER_START"

@@ -13,11 +13,12 @@ import {
   Metadata,
 } from "@grpc/grpc-js";
 import { createClient, type Client as ServiceClient } from "nice-grpc";
-import { randomBelow, wallMs } from "./clock.js";
+import { wallMs } from "./clock.js";
 import { DeepAdminServiceDefinition } from "./deep-decode.js";
 import { TaskqueueError, unreachable } from "./errors.js";
 import { BrokerServiceDefinition } from "./gen/taskqueue/v1/broker.js";
 import { type ConnectionOptions, integer, invalid, type TlsOptions } from "./options.js";
+import { randomBelow } from "./random.js";
 import { SDK_NAME } from "./version.js";
 
 const ADDRESS_DEFAULT = "localhost:50051";

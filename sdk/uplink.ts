@@ -6,7 +6,7 @@
  *
  * Numbers, receipts and credit count per stream; reports outlive it.
  */
-import { beginUpdate, writeProgress, writeRenew } from "./lease-codec.js";
+import { beginUpdate, writeProgress } from "./lease-codec.js";
 import type { LeaseStream } from "./lease-stream.js";
 import { cutToBytes, LIMITS } from "./limits.js";
 import { Reports } from "./reports.js";
@@ -25,8 +25,6 @@ export interface UplinkStream {
 export interface UplinkSource {
   /** How many more tasks it takes. */
   readonly credit: number;
-  /** The leases held and not yet reported. */
-  readonly tokens: Iterable<string>;
 }
 
 export class Uplink {
@@ -39,7 +37,6 @@ export class Uplink {
   #received = 0;
   #receiptDue = false;
   #heartbeat = 0;
-  #renewDue = false;
   /** What the broker may still send, as far as it has been told. */
   #creditGiven = 0;
   /** The same, of the stream that was opened last and is not welcomed yet. */
@@ -57,14 +54,13 @@ export class Uplink {
     return this.#creditInHello;
   }
 
-  /** The stream is a new one. When its session was resumed, the leases held are confirmed, to hear of lost ones. */
-  reopen(resumed: boolean): void {
+  /** The stream is a new one. */
+  reopen(): void {
     this.#number = 0;
     this.#received = 0;
     this.#receiptDue = false;
     this.#heartbeat = 0;
     this.#creditGiven = this.#creditInHello;
-    this.#renewDue = resumed;
     this.reports.reopen();
     this.schedule();
   }
@@ -125,7 +121,7 @@ export class Uplink {
   #nextUpdate(heartbeatOnly: boolean): Buffer | undefined {
     const credit = this.#connection.takesCredit ? this.#source.credit : 0;
     const newCredit = credit !== this.#creditGiven;
-    const says = !heartbeatOnly && (this.reports.due || this.#progress.size > 0 || this.#renewDue);
+    const says = !heartbeatOnly && (this.reports.due || this.#progress.size > 0);
     if (!says && !newCredit && !this.#receiptDue && this.#heartbeat === 0) return undefined;
     const writer = this.#writer;
     if (says) this.#number += 1;
@@ -140,18 +136,16 @@ export class Uplink {
     this.#creditGiven = credit;
     if (says) {
       this.reports.writeTo(writer, this.#number);
-      this.#writeRest();
+      this.#writeProgress();
     }
     writer.end(start);
     return writer.take();
   }
 
-  #writeRest(): void {
+  #writeProgress(): void {
     for (const [{ leaseToken }, { fraction, message }] of this.#progress) {
       writeProgress(this.#writer, { leaseToken, fraction, message });
     }
     this.#progress.clear();
-    if (this.#renewDue) for (const leaseToken of this.#source.tokens) writeRenew(this.#writer, leaseToken);
-    this.#renewDue = false;
   }
 }

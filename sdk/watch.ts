@@ -4,12 +4,13 @@
  */
 import type { Metadata } from "nice-grpc";
 import { topicName } from "./admin.js";
-import { after, cancelTimer, deferred, jitteredBackoffMs, monotonicMs, type Timer } from "./clock.js";
+import { after, cancelTimer, deferred, monotonicMs, type Timer } from "./clock.js";
 import { eventFromWire, eventTypeToWire, isEventType } from "./convert.js";
 import { errorFromUnknown, TaskqueueError, unreachable } from "./errors.js";
 import type { WatchRequest } from "./gen/taskqueue/v1/broker.js";
 import { LIMITS } from "./limits.js";
 import { invalid, refuseUnknown } from "./options.js";
+import { jitteredBackoffMs } from "./random.js";
 import { callMetadata, errorFromCall } from "./rpc.js";
 import type { EventType, WatchEvent } from "./task-info.js";
 import type { TopicRef } from "./topic.js";

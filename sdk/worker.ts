@@ -5,7 +5,8 @@
  * runs the tasks, and Uplink says what became of them. What is here is the
  * worker's own life, and who hears of what.
  */
-import { after, cancelTimer, deferred, monotonicMs, processName, settlesWithin, type Timer } from "./clock.js";
+import { hostname } from "node:os";
+import { after, cancelTimer, deferred, monotonicMs, settlesWithin, type Timer } from "./clock.js";
 import { Connection, type Session } from "./connection.js";
 import { TaskqueueError } from "./errors.js";
 import type { Welcome } from "./gen/taskqueue/v1/worker.js";
@@ -26,7 +27,7 @@ import { type Processor, Registration } from "./registration.js";
 import { Runner } from "./runner.js";
 import { Attempt } from "./running-task.js";
 import { SessionRenewer } from "./session-renewer.js";
-import type { AnyTopic, Topic } from "./topic.js";
+import type { Topic } from "./topic.js";
 import { Dialer } from "./transport.js";
 import { Uplink } from "./uplink.js";
 import { SDK_NAME } from "./version.js";
@@ -39,6 +40,11 @@ const SIGNAL_CLOSE_MS_DEFAULT = 15_000;
 const ABORT_MS_MAX = 200;
 /** How long a closing worker waits for its last reports to be stored. */
 const GOODBYE_MS_MAX = 5_000;
+
+/** Host name and process id: tells one worker of a fleet from another. */
+function processName(): string {
+  return `${hostname()}:${process.pid}`.slice(-LIMITS.workerNameMax);
+}
 
 const OPTIONS = new Set([
   "address",
@@ -131,7 +137,7 @@ export class Worker implements AsyncDisposable {
     if (this.#phase !== "new") throw invalid("topic", topic.name, "must be registered before the worker is started");
     if (this.#registrations.has(topic.name))
       throw invalid("topic", topic.name, "is registered with this worker already");
-    this.#registrations.set(topic.name, new Registration(topic as AnyTopic, processor, options, this.#logger));
+    this.#registrations.set(topic.name, new Registration(topic, processor, options, this.#logger));
     return this;
   }
 
@@ -196,7 +202,7 @@ export class Worker implements AsyncDisposable {
   }
 
   #onOpened({ address, welcome, resumed }: { address: string; welcome: Welcome; resumed: boolean }): void {
-    this.#uplink.reopen(resumed);
+    this.#uplink.reopen();
     if (welcome.taskBytesMax > 0) this.#runner.resultBytesMax = welcome.taskBytesMax;
     this.#renewer?.keep(welcome, address);
     this.#logger?.info?.({ address, broker: welcome.broker, session: welcome.sessionId, resumed }, "attached");

@@ -89,6 +89,16 @@ function matching(placeholder: string, byDefault: string, rule: string, pattern:
   return { placeholder, default: byDefault, rule, parse: (text) => (pattern.test(text) ? text : REFUSED) };
 }
 
+/** How many there may be: 0 for any number. */
+function bound(unit: string, parse: (text: string) => number | undefined): Form<number> {
+  return {
+    placeholder: `<${unit}>`,
+    default: "0",
+    rule: unit === "bytes" ? "a size such as 512MiB or 8GiB, or 0" : "a whole number, 0 or more",
+    parse: (text) => within(parse(text), 0, Number.MAX_SAFE_INTEGER),
+  };
+}
+
 const SECOND = 1_000;
 const HOUR = 3_600 * SECOND;
 
@@ -156,6 +166,16 @@ export const OPTIONS = {
     bytes(LIMITS.taskBytesMax, 1024, LIMITS.requestBytesMax),
     "the largest task accepted, encoded",
   ),
+  tasksMax: option(
+    "--tasks-max",
+    bound("tasks", (text) => (/^\d+$/.test(text) ? Number(text) : undefined)),
+    "how many tasks the namespace may hold, about, before more are refused; 0 for any number",
+  ),
+  bytesMax: option(
+    "--bytes-max",
+    bound("bytes", parseBytes),
+    "how many bytes of tasks the namespace may hold, about, before more are refused; 0 for any number",
+  ),
   graceMs: option(
     "--grace",
     duration(DEFAULTS.graceMs, 0, HOUR),
@@ -175,6 +195,11 @@ export const OPTIONS = {
     "--sweep",
     duration(DEFAULTS.sweepMs, 10, HOUR),
     "how often brokers look for what a lost wake-up missed",
+  ),
+  scrubMs: option(
+    "--scrub",
+    duration(DEFAULTS.scrubMs, 0, HOUR),
+    "how often a piece of what the store holds is proved to be consistent, and put right; 0 never",
   ),
   endedWindowMs: option(
     "--ended-window",
@@ -264,10 +289,13 @@ export function readConfig(flags: Flags, variables: Environment): Config {
     sync: read(data === ":memory:" ? { ...OPTIONS.sync, default: "no" } : OPTIONS.sync),
     allowEviction: read(OPTIONS.allowEviction),
     taskBytesMax: read(OPTIONS.taskBytesMax),
+    tasksMax: read(OPTIONS.tasksMax),
+    bytesMax: read(OPTIONS.bytesMax),
     graceMs: read(OPTIONS.graceMs),
     sessionTimeoutMs: read(OPTIONS.sessionTimeoutMs),
     heartbeatMs: read(OPTIONS.heartbeatMs),
     sweepMs: read(OPTIONS.sweepMs),
+    scrubMs: read(OPTIONS.scrubMs),
     endedWindowMs: read(OPTIONS.endedWindowMs),
     cancelGraceMs: read(OPTIONS.cancelGraceMs),
     drainTimeoutMs: read(OPTIONS.drainTimeoutMs),

@@ -30,7 +30,12 @@ export async function startBroker(config: Config): Promise<RunningBroker> {
   await store.open();
   const undo: (() => Promise<void>)[] = [() => store.close()];
   try {
-    const broker = new Broker({ store: instrumented(store, metrics), log, options: engineOptions(config) });
+    const broker = new Broker({
+      store: instrumented(store, metrics),
+      log,
+      options: engineOptions(config),
+      onScrubProblem: ({ kind, repaired }) => metrics.scrubProblems.inc({ problem: kind, repaired: String(repaired) }),
+    });
     await broker.start();
     undo.push(() => broker.stop());
     const grpc = await listen(config.listen, () =>
@@ -75,9 +80,9 @@ function openableStore(config: Config, log: Logger): Store {
 
 function engineOptions(config: Config) {
   const { name: broker, graceMs, sessionTimeoutMs, heartbeatMs, sweepMs } = config;
-  const { endedWindowMs, taskBytesMax, cancelGraceMs, events } = config;
+  const { endedWindowMs, taskBytesMax, cancelGraceMs, events, tasksMax, bytesMax, scrubMs } = config;
   const times = { graceMs, sessionTimeoutMs, heartbeatMs, sweepMs, endedWindowMs, cancelGraceMs };
-  return { broker, version: VERSION, taskBytesMax, events, ...times };
+  return { broker, version: VERSION, taskBytesMax, tasksMax, bytesMax, scrubMs, events, ...times };
 }
 
 async function httpPort(endpoint: Endpoint & { kind: "tcp" }, broker: Broker, metrics: Metrics) {

@@ -13,10 +13,16 @@ const LINES_MAX = { source: 400, test: 500, function: 60, script: 80 };
 /** Files over the limit, and why they are better whole. */
 const LONG_FILES: Record<string, string> = {
   "server/store/store.ts": "the contract of every verb, most of it comment; read from top to bottom",
+  "server/engine/broker.ts":
+    "every use case in one place, a few lines each; what they are made of has files of its own",
+  "server/engine/lane.ts": "what one topic's enqueues, reports and demands have to know of each other",
+  "server/engine/worker-session.ts": "the states of one session, and every way from one to the next",
 };
 
 /** `file#function` over the limit, and why. */
-const LONG_FUNCTIONS: Record<string, string> = {};
+const LONG_FUNCTIONS: Record<string, string> = {
+  "server/grpc/admin-service.ts#adminService": "a table of handlers, each of which is a few lines",
+};
 
 /** Files, besides ids.ts and codec.ts, that need `as`, and what makes the cast true. */
 const CASTS: Record<string, string> = {};
@@ -42,10 +48,12 @@ const GLOBALS: { names: readonly string[]; allowed: readonly string[]; instead: 
 ];
 
 /**
- * Who may import whom. A layer is a folder of server/, or a file directly in it.
- * `packages` are the npm packages that belong to it alone.
+ * Who may import whom. A layer is a folder of server/; what stands directly in
+ * server/ is the composition, `main`, but for config.ts. `types` are files of
+ * other layers of which only types may be imported; `packages` are the npm
+ * packages that belong to the layer alone.
  */
-const LAYERS: Record<string, { layers: readonly string[]; packages: readonly string[] }> = {
+const LAYERS: Record<string, { layers: readonly string[]; types?: readonly string[]; packages: readonly string[] }> = {
   lib: { layers: [], packages: ["pino"] },
   domain: { layers: [], packages: [] },
   config: { layers: ["domain", "lib"], packages: [] },
@@ -56,6 +64,8 @@ const LAYERS: Record<string, { layers: readonly string[]; packages: readonly str
   engine: { layers: ["domain", "lib", "metrics", "store"], packages: [] },
   grpc: {
     layers: ["domain", "lib", "metrics", "engine", "config"],
+    // What the engine's answers are made of.
+    types: ["server/store/store.ts"],
     packages: [
       "@bufbuild/protobuf",
       "@grpc/grpc-js",
@@ -81,7 +91,7 @@ const LAYERS: Record<string, { layers: readonly string[]; packages: readonly str
       "console",
       "cli",
     ],
-    packages: ["commander"],
+    packages: ["commander", "pino"],
   },
 };
 
@@ -97,7 +107,8 @@ const server = files("server", ".ts").map((path) => parseSource(path));
 const sdk = files("sdk", ".ts").map((path) => parseSource(path));
 const tests = files("test", ".ts").map((path) => parseSource(path));
 const product = [...server, ...sdk];
-const scripts = files("server", ".lua");
+/** Those that run. Fragments are parts of them: drift.test.ts sees to it that each is used. */
+const scripts = files("server", ".lua").filter((path) => !path.includes("/scripts/fragments/"));
 
 /** An empty list passes; anything else is shown line by line. */
 function expectNone(complaints: readonly string[]): void {
@@ -109,7 +120,7 @@ function layerOf(path: string): string {
   const folders = inside.split("/").slice(0, -1);
   const nested = folders.slice(0, 2).join("/");
   if (nested in LAYERS) return nested;
-  return folders[0] ?? inside;
+  return folders[0] ?? (inside in LAYERS ? inside : "main");
 }
 
 function packageOf(specifier: string): string {
@@ -167,7 +178,8 @@ describe("layers", () => {
         complaints.push(`${path}: there is no layer "${layer}"; put the file where it belongs, or add a row to LAYERS`);
         continue;
       }
-      for (const { specifier, file } of imports) {
+      for (const { specifier, file, typeOnly } of imports) {
+        if (typeOnly && file !== undefined && rule.types?.includes(file)) continue;
         const target = file === undefined ? undefined : layerOf(file);
         if (file !== undefined && !file.startsWith("server/")) {
           complaints.push(`${path} imports ${file}: name the package instead, e.g. @taskqueue/sdk`);

@@ -5,11 +5,11 @@
  * awaits what a worker tells.
  */
 import { readValue } from "../args.js";
-import { randomId } from "../clock.js";
 import { TaskqueueError } from "../errors.js";
 import { readLeaseMessage } from "../lease-codec.js";
 import { LIMITS } from "../limits.js";
 import type { EnqueueOptions, RegisterOptions } from "../options.js";
+import { randomId } from "../random.js";
 import { type Processor, Registration } from "../registration.js";
 import { Attempt } from "../running-task.js";
 import { checked } from "../schema.js";

@@ -9,6 +9,7 @@ import { Command, CommanderError } from "commander";
 import { addCancel, addDelete } from "./cancel.js";
 import type { Context } from "./context.js";
 import { addDead } from "./dead.js";
+import { addDoctor } from "./doctor.js";
 import { addEnqueue } from "./enqueue.js";
 import { EXIT_CODES, exitCodeOf, isCodedError } from "./exit-code.js";
 import { addGet } from "./get.js";
@@ -72,6 +73,7 @@ export function buildProgram(context: Context, act: Act): Command {
   addDelete(program, context, act);
   addPurge(program, context, act);
   addTopics(program, context, act);
+  addDoctor(program, context, act);
   return program.addHelpText("after", epilogue());
 }
 

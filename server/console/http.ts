@@ -3,9 +3,9 @@
  * Reads through the engine, never through the store.
  */
 
+import assert from "node:assert";
 import { once } from "node:events";
 import { createServer, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
 import type { Broker } from "../engine/broker.js";
 
 export interface HttpOptions {
@@ -43,7 +43,8 @@ export async function startHttpServer({ broker, host, port, metrics }: HttpOptio
   });
   server.listen(port, host);
   await once(server, "listening");
-  const address = server.address() as AddressInfo;
+  const address = server.address();
+  assert(typeof address === "object" && address !== null, "a server that listens on a port has an address");
   return {
     port: address.port,
     async stop() {

@@ -26,6 +26,11 @@ export const CODES = {
     retry: "backoff",
     meaning: "The topic holds as many tasks or bytes as it may.",
   },
+  NAMESPACE_FULL: {
+    grpc: "RESOURCE_EXHAUSTED",
+    retry: "backoff",
+    meaning: "All topics together hold as many tasks or bytes as the broker was told they may.",
+  },
   STORE_FULL: {
     grpc: "RESOURCE_EXHAUSTED",
     retry: "backoff",

@@ -25,7 +25,7 @@ export type LeaseToken = Brand<"LeaseToken">;
 const TOPIC = /^[A-Za-z0-9_][A-Za-z0-9_.:/-]{0,127}$/;
 const TASK_ID = /^[A-Za-z0-9_.:/@+=~-]{1,128}$/;
 const SESSION_ID = /^[A-Za-z0-9_-]{1,64}$/;
-const LEASE_TOKEN = /^[0-9a-f]{11}$/;
+const LEASE_TOKEN = /^[0-9a-f]{12}$/;
 
 export const TOPIC_RULE =
   "must be 1 to 128 characters, letters, digits and _ . : / -, beginning with a letter, a digit or _";
@@ -47,7 +47,21 @@ export function parseLeaseToken(text: string): LeaseToken | undefined {
   return LEASE_TOKEN.test(text) ? (text as LeaseToken) : undefined;
 }
 
-/** The token for the n-th lease of a topic: 11 hexadecimal digits, enough for 2^44 leases. */
+/** The token of the lease with that fencing number: 12 hexadecimal digits, 48 bits. */
 export function leaseToken(n: number): LeaseToken {
-  return n.toString(16).padStart(11, "0") as LeaseToken;
+  return n.toString(16).padStart(12, "0") as LeaseToken;
+}
+
+const FENCE_EPOCH_MS = Date.UTC(2026, 0, 1);
+/** More leases of one topic than any store grants in a millisecond; 48 bits then last until 2095. */
+const FENCES_PER_MS = 128;
+
+/**
+ * What the next fencing number of a topic is counted from. Numbers rise by one
+ * from lease to lease, and never fall behind the time: a store that lost its
+ * last second, by a power cut or a failover, must not give a number again, or a
+ * report on a lease that it forgot would end the lease of another task.
+ */
+export function fenceAt(last: number, nowMs: number): number {
+  return Math.max(last, (nowMs - FENCE_EPOCH_MS) * FENCES_PER_MS);
 }

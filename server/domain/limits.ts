@@ -75,6 +75,8 @@ export const DEFAULTS = {
   heartbeatMs: 5 * SECOND,
   /** The slow sweep that finds what a lost wake-up missed. */
   sweepMs: 5 * SECOND,
+  /** How often a broker proves a piece of what the store holds. */
+  scrubMs: 10 * SECOND,
   /** How long a worker may take to stop an attempt it was told to stop. */
   cancelGraceMs: 5 * SECOND,
   workerBytesMax: 64 * 1024 * 1024,

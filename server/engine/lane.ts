@@ -17,7 +17,7 @@ import { TaskqueueError } from "../domain/errors.js";
 import type { TopicName } from "../domain/ids.js";
 import { LIMITS } from "../domain/limits.js";
 import { pause } from "../lib/clock.js";
-import type { Demand, EnqueueAnswer, Failure, LeaseAnswer, LeaseRef, NewTask, ProgressNote } from "../store/store.js";
+import type { CompleteOutcome, Demand, EnqueueAnswer, Failure, LeaseAnswer, LeaseRef, NewTask, ProgressNote } from "../store/store.js";
 import { Batcher } from "./batcher.js";
 import type { EngineContext } from "./context.js";
 import type { HeldLease } from "./held-lease.js";
@@ -59,6 +59,8 @@ export class Lane {
   #wakes = 0;
   #leaseCalls = 0;
   #pumpScheduled = false;
+  /** Calls with demands whose answers have not been dealt with. */
+  readonly #asking = new Set<Promise<unknown>>();
   #stopping = new AbortController();
   #lastUsed: number;
 
@@ -124,7 +126,7 @@ export class Lane {
     try {
       if (!settings.knows(this.topic)) await settings.refresh(this.topic);
       const tasks = batch.length === 1 && batch[0] ? batch[0].tasks : batch.flatMap((pending) => pending.tasks);
-      const answer = await this.#enqueueCall(tasks);
+      const answer = await this.#ask(this.#enqueueCall(tasks));
       if (answer.kind === "full") return this.#enqueueFull(batch, answer);
       let from = 0;
       for (const { tasks, resolve } of batch) {
@@ -201,28 +203,30 @@ export class Lane {
   }
 
   async #completeBatch(batch: Report<undefined>[]): Promise<void> {
-    const { store, options } = this.#context;
     const completions = batch.map((report) => report.lease);
-    const outcomes = await this.#untilStored(async () => {
-      const grants = this.#hot ? this.#takeGrants(LIMITS.batchMax) : [];
-      const wakes = this.#wakes;
-      try {
-        const answer = await store.complete(this.topic, completions, {
-          now: this.#context.now(),
-          endedWindowMs: options.endedWindowMs,
-          ...demandsOf(grants),
-        });
-        if (grants.length > 0) this.#distribute(grants, answer, wakes);
-        return answer.outcomes;
-      } catch (error) {
-        this.#leaseUnknown(grants);
-        throw error;
-      }
-    });
+    const outcomes = await this.#untilStored(() => this.#ask(this.#completeCall(completions)));
     if (!outcomes) return abandon(batch);
     this.#onEnded();
     tell.completed(this.#context, completions, outcomes);
     for (const [index, { lease, receipt }] of batch.entries()) receipt.stored(lease, outcomes[index] !== "lease_lost");
+  }
+
+  async #completeCall(completions: readonly HeldLease[]): Promise<readonly CompleteOutcome[]> {
+    const { store, options } = this.#context;
+    const grants = this.#hot ? this.#takeGrants(LIMITS.batchMax) : [];
+    const wakes = this.#wakes;
+    try {
+      const answer = await store.complete(this.topic, completions, {
+        now: this.#context.now(),
+        endedWindowMs: options.endedWindowMs,
+        ...demandsOf(grants),
+      });
+      if (grants.length > 0) this.#distribute(grants, answer, wakes);
+      return answer.outcomes;
+    } catch (error) {
+      this.#leaseUnknown(grants);
+      throw error;
+    }
   }
 
   async #failBatch(batch: Report<FailurePayload>[]): Promise<void> {
@@ -306,7 +310,7 @@ export class Lane {
     this.#pumpScheduled = true;
     setImmediate(() => {
       this.#pumpScheduled = false;
-      if (this.#hot && this.#leaseCalls === 0) void this.#leaseBatch();
+      if (this.#hot && this.#leaseCalls === 0) void this.#ask(this.#leaseBatch());
     });
   }
 
@@ -329,6 +333,16 @@ export class Lane {
     }
     if (failed) await pause(clock, RETRY_MS_MIN * 2, this.#stopping.signal);
     this.pump();
+  }
+
+  /** Remembers a call that carries demands until its answer is dealt with. */
+  async #ask<Answer>(call: Promise<Answer>): Promise<Answer> {
+    this.#asking.add(call);
+    try {
+      return await call;
+    } finally {
+      this.#asking.delete(call);
+    }
   }
 
   /** Credit of the sessions, in turn, for up to `limit` tasks in all. */
@@ -379,6 +393,8 @@ export class Lane {
     const { store, options } = this.#context;
     await this.#untilStored(async () => {
       const leases = await store.held(this.topic, session.ref.id);
+      // Some may be the doing of calls under way, whose answers will tell.
+      await Promise.allSettled(this.#asking);
       const unknown: LeaseRef[] = leases.filter((lease) => !session.holds(lease.token, this.topic));
       for (let from = 0; from < unknown.length; from += LIMITS.batchMax) {
         await store.release(this.topic, unknown.slice(from, from + LIMITS.batchMax), {

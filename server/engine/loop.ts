@@ -11,7 +11,7 @@
 import type { Clock } from "../lib/clock.js";
 import type { Log } from "../lib/log.js";
 
-/** However far off a tick's wish is: timers hold no more than 24 days, and clocks are put right. */
+/** However far off a tick's wish is, it comes after this time, or two intervals: timers hold no more than 24 days. */
 const WAIT_MS_MAX = 60_000;
 /** A tick that failed is tried again within this time. */
 const RETRY_MS_MAX = 1_000;
@@ -70,8 +70,8 @@ export class Loop {
   }
 
   #wait(wishMs: number): void {
-    const { clock } = this.#options;
-    const ms = Math.min(wishMs, WAIT_MS_MAX);
+    const { clock, intervalMs } = this.#options;
+    const ms = Math.min(wishMs, Math.max(2 * intervalMs, WAIT_MS_MAX));
     const cancel = clock.after(ms, () => this.#run());
     this.#state = { kind: "waiting", dueAt: clock.monotonic() + ms, cancel };
   }

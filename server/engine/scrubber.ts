@@ -8,13 +8,13 @@
  */
 import { invalid } from "../domain/errors.js";
 import { parseTopicName, type TopicName } from "../domain/ids.js";
-import type { ScrubProblem } from "../store/store.js";
+import type { ScrubAnswer, ScrubProblem } from "../store/store.js";
 import type { EngineContext } from "./context.js";
 
 /** Things to look at in one piece of the duty. */
 const PIECE = 500;
-/** What a topic costs that holds nothing, compared with a task. */
-const TOPIC_WEIGHT = 20;
+/** What a topic costs that holds nothing, compared with a task: an idle broker of many topics shall stay idle. */
+const TOPIC_WEIGHT = 100;
 
 export interface ScrubRequest {
   /** Unset: all topics. */
@@ -36,8 +36,13 @@ export interface ScrubPiece {
   readonly next?: string;
 }
 
-/** Where a walk over topics is: the next piece of a topic, or the topics after one. */
-type Position = { readonly topic: TopicName; readonly after?: string } | { readonly behind: string };
+/** Where a walk is: a topic in the middle of which it goes on, and the page of topics that comes then. */
+interface Position {
+  readonly topic?: TopicName;
+  readonly after?: string;
+  /** The store's cursor; "" for its first page, unset when no topics are to follow. */
+  readonly topicsAfter?: string;
+}
 
 export class Scrubber {
   readonly #context: EngineContext;
@@ -59,31 +64,38 @@ export class Scrubber {
   }
 
   async scrub({ topic: only, after, limit, repair }: ScrubRequest): Promise<ScrubPiece> {
-    const { store, options, now } = this.#context;
-    let position: Position | undefined = after === undefined ? first(only) : decodePosition(after, only);
+    let position = after === undefined ? begin(only) : decodePosition(after, only);
     const problems: TopicProblem[] = [];
     let checked = 0;
-    for (let weight = 0; position !== undefined && weight < limit; ) {
-      const at: { readonly topic: TopicName; readonly after?: string } | undefined = await this.#topicAt(position);
-      if (at === undefined) return { checked, problems };
-      const { topic } = at;
-      const asked = { now: now(), endedWindowMs: options.endedWindowMs, limit: limit - weight, repair };
-      const piece = await store.scrub(topic, { ...asked, ...(at.after === undefined ? {} : { after: at.after }) });
-      for (const problem of piece.problems) problems.push(this.#tell({ topic, ...problem }));
+    for (let weight = 0; weight < limit; ) {
+      const at = await this.#topicAt(position);
+      if (at.topic === undefined) return { checked, problems };
+      const piece = await this.#scrubTopic(at.topic, at.after, limit - weight, repair);
+      for (const problem of piece.problems) problems.push(this.#tell({ topic: at.topic, ...problem }));
       checked += piece.checked;
       weight += piece.checked + TOPIC_WEIGHT;
-      if (piece.next !== undefined) position = { topic, after: piece.next };
-      else position = only === undefined ? { behind: topic } : undefined;
+      const { topicsAfter } = at;
+      if (piece.next !== undefined) position = { ...at, after: piece.next };
+      else if (topicsAfter !== undefined) position = { topicsAfter };
+      else return { checked, problems };
     }
-    return { checked, problems, ...(position === undefined ? {} : { next: encodePosition(position) }) };
+    return { checked, problems, next: encodePosition(position) };
   }
 
-  async #topicAt(position: Position): Promise<{ readonly topic: TopicName; readonly after?: string } | undefined> {
-    if ("topic" in position) return position;
-    const { behind } = position;
-    const page = await this.#context.store.topics({ limit: 1, ...(behind === "" ? {} : { after: behind }) });
-    const [topic] = page.rows;
-    return topic === undefined ? undefined : { topic };
+  #scrubTopic(topic: TopicName, after: string | undefined, limit: number, repair: boolean): Promise<ScrubAnswer> {
+    const { store, options, now } = this.#context;
+    const { endedWindowMs } = options;
+    return store.scrub(topic, { now: now(), endedWindowMs, limit, repair, ...(after === undefined ? {} : { after }) });
+  }
+
+  /** The position with its topic named, if there is one. */
+  async #topicAt(position: Position): Promise<Position> {
+    const { topic, topicsAfter } = position;
+    if (topic !== undefined || topicsAfter === undefined) return position;
+    const page = await this.#context.store.topics({ limit: 1, ...(topicsAfter === "" ? {} : { after: topicsAfter }) });
+    const [named] = page.rows;
+    if (named === undefined) return {};
+    return { topic: named, ...(page.next === undefined ? {} : { topicsAfter: page.next }) };
   }
 
   #tell(problem: TopicProblem): TopicProblem {
@@ -94,25 +106,27 @@ export class Scrubber {
   }
 }
 
-function first(topic: TopicName | undefined): Position {
-  return topic === undefined ? { behind: "" } : { topic };
+function begin(topic: TopicName | undefined): Position {
+  return topic === undefined ? { topicsAfter: "" } : { topic };
 }
 
-function encodePosition(position: Position): string {
-  const fields = "topic" in position ? [position.topic, position.after ?? null] : [position.behind];
-  return Buffer.from(JSON.stringify(fields)).toString("base64url");
+function encodePosition({ topic, after, topicsAfter }: Position): string {
+  return Buffer.from(JSON.stringify([topic ?? null, after ?? null, topicsAfter ?? null])).toString("base64url");
 }
 
 function decodePosition(cursor: string, only: TopicName | undefined): Position {
   const fields = parse(cursor);
-  const [name, after] = fields;
-  const topic = typeof name === "string" ? parseTopicName(name) : undefined;
-  if (topic !== undefined && (only === undefined || topic === only)) {
-    if (fields.length === 1 && only === undefined) return { behind: topic };
-    if (fields.length === 2 && after === null) return { topic };
-    if (fields.length === 2 && typeof after === "string") return { topic, after };
+  const [name, after, topicsAfter] = fields.map((field) => (typeof field === "string" ? field : undefined));
+  const topic = name === undefined ? undefined : parseTopicName(name);
+  const isWalk = fields.length === 3 && (topic !== undefined || (name === undefined && topicsAfter !== undefined));
+  if (!isWalk || (only !== undefined && (topic !== only || topicsAfter !== undefined))) {
+    throw invalid("page_token", cursor, "must come from the piece before of the same scrub");
   }
-  throw invalid("page_token", cursor, "must come from the piece before of the same scrub");
+  return {
+    ...(topic === undefined ? {} : { topic }),
+    ...(after === undefined ? {} : { after }),
+    ...(topicsAfter === undefined ? {} : { topicsAfter }),
+  };
 }
 
 function parse(cursor: string): readonly unknown[] {

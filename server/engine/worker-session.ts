@@ -406,7 +406,8 @@ export class WorkerSession implements ReportReceipt {
   }
 
   noted(lease: HeldLease, held: boolean): void {
-    if (!held) this.#loseLease(lease);
+    // One that was reported meanwhile is told of by its report.
+    if (!held && !lease.reported) this.#loseLease(lease);
   }
 
   abandoned(lease: HeldLease): void {
@@ -418,6 +419,7 @@ export class WorkerSession implements ReportReceipt {
     if (!lease.reported) this.#end(lease);
     this.#drop(lease);
     this.outbox.lost(lease.wireToken);
+    this.#pumpAll();
   }
 
   #drop(lease: HeldLease): void {
@@ -468,6 +470,7 @@ export class WorkerSession implements ReportReceipt {
     // What a worker never got, it cannot have failed.
     if (lease.stop.reason === "cancelled" || !this.#wasReceived(lease)) lease.subscription.lane.release(lease, quietly);
     else this.failLease(lease, `the attempt took longer than its timeout of ${lease.timeoutMs} ms`, {}, quietly);
+    this.#pumpAll();
   }
 
   /** Whether the worker said that it has got the task. */

@@ -199,6 +199,6 @@ export function toWorkerInfo(session: SessionRecord, nowMs: number): WorkerInfo 
   };
 }
 
-export function toScrubProblem({ topic, kind, id = "", detail, repaired }: TopicProblem): ScrubProblem {
-  return { topic, kind: SCRUB_PROBLEMS[kind], taskId: id, detail, repaired };
+export function toScrubProblem({ topic, kind, id, detail, repaired }: TopicProblem): ScrubProblem {
+  return { topic, kind: SCRUB_PROBLEMS[kind], taskId: id ?? "", detail, repaired };
 }

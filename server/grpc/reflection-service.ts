@@ -18,7 +18,15 @@ export function reflectionService(): ServerReflectionServiceImplementation {
   const set = fromBinary(FileDescriptorSetSchema, readFileSync(new URL("descriptor.binpb", import.meta.url)));
   const registry = createFileRegistry(set);
   const services: string[] = [];
-  for (const desc of registry) if (desc.kind === "service") services.push(desc.typeName);
+  const enumValues = new Map<string, DescFile>();
+  for (const desc of registry) {
+    if (desc.kind === "service") services.push(desc.typeName);
+    // The values of an enum stand beside it, not within it.
+    if (desc.kind === "enum") {
+      const scope = desc.typeName.slice(0, -desc.name.length);
+      for (const { name } of desc.values) enumValues.set(`${scope}${name}`, desc.file);
+    }
+  }
 
   const answer = (request: ServerReflectionRequest): Answer => {
     const asked = request.messageRequest;
@@ -44,6 +52,7 @@ export function reflectionService(): ServerReflectionServiceImplementation {
 
   /** A symbol may be a service, a method of one, a message, a field of one, an enum or a value of one. */
   const fileOf = (symbol: string): DescFile | undefined => {
+    if (enumValues.has(symbol)) return enumValues.get(symbol);
     for (let name = symbol; name !== ""; name = name.slice(0, Math.max(0, name.lastIndexOf(".")))) {
       const desc = registry.get(name);
       if (desc !== undefined) return desc.kind === "extension" || "file" in desc ? desc.file : undefined;

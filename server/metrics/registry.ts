@@ -43,6 +43,14 @@ export class Metrics {
     registers: [this.registry],
   });
 
+  /** What scrubs found; each problem is in the log as well. */
+  readonly scrubProblems = new Counter({
+    name: "taskqueue_scrub_problems_total",
+    help: "Inconsistencies found in the store, by problem and whether they were repaired.",
+    labelNames: ["problem", "repaired"],
+    registers: [this.registry],
+  });
+
   constructor() {
     collectDefaultMetrics({ register: this.registry });
   }

@@ -23,6 +23,7 @@ const MEASURED = [
   "expiredSessions",
   "appendEvents",
   "describe",
+  "scrub",
 ] as const satisfies readonly (keyof Store)[];
 
 export function instrumented(store: Store, metrics: Metrics): Store {

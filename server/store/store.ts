@@ -363,10 +363,10 @@ export interface Store {
    * Hands out ready tasks in order of place, to the demands in their order, and
    * starts a lease on each. Never waits: an empty topic gives an empty answer.
    * Until its lease ends a task is given to nobody else. Tokens rise with every
-   * lease of the topic. A demand of a session that is not open on the topic, or
-   * is open at another epoch, gets nothing and is named in `lostSessions`. A
-   * demand ends at the first task that would exceed its `bytesMax`; that task
-   * goes to the next demand.
+   * lease of the topic, and never fall behind `now` (`fenceAt`). A demand of a
+   * session that is not open on the topic, or is open at another epoch, gets
+   * nothing and is named in `lostSessions`. A demand ends at the first task that
+   * would exceed its `bytesMax`; that task goes to the next demand.
    */
   lease(topic: TopicName, demands: readonly Demand[], options: { readonly now: Millis }): Promise<LeaseAnswer>;
 

@@ -1,6 +1,7 @@
 /** A broker process: the build in server/dist, started as users start it. */
 import { fileURLToPath } from "node:url";
 import { Subprocess } from "../support/process.js";
+import { profiling } from "./profile.js";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 
@@ -17,10 +18,8 @@ export class BrokerProcess implements AsyncDisposable {
 
   /** Resolves when it serves. `args` are those of `taskqueue serve`. */
   static async start(args: readonly string[], profile?: string): Promise<BrokerProcess> {
-    const profiling =
-      profile === undefined ? [] : ["--cpu-prof", "--cpu-prof-dir", profile, "--cpu-prof-name", "broker.cpuprofile"];
     const command = [
-      ...profiling,
+      ...profiling(profile, "broker"),
       `${ROOT}server/dist/main.js`,
       "serve",
       "--http",

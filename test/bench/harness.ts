@@ -8,6 +8,7 @@
  */
 import { parseArgs } from "node:util";
 import { describeMachine, type Machine } from "./machine.js";
+import { profileTables } from "./profile.js";
 import { keepRecord } from "./record.js";
 import type { Figures } from "./stage.js";
 import { median } from "./statistics.js";
@@ -65,7 +66,10 @@ const COMMON = {
     help: "fsync of Redis' append-only file (and of a peer's log): always, everysec, no",
   },
   sync: { default: "always", help: "fsync of the embedded store: always, everysec, no" },
-  profile: { default: "", help: "write CPU profiles of our own processes into this folder" },
+  profile: {
+    default: "",
+    help: "write CPU profiles of our own processes into this folder, and print the top of them: of the last run",
+  },
   keep: { default: "", help: "keep the record as results/kept/<name>.json, to be quoted" },
 } as const satisfies Record<string, Option>;
 
@@ -145,6 +149,7 @@ export async function run(benchmark: Benchmark, args: readonly string[]): Promis
   print(`\n${table(benchmark, rows)}\n`);
   for (const line of conclusions) print(line);
   if (conclusions.length > 0) print("");
+  if (options.text("profile") !== "") for (const text of profileTables(options.text("profile"))) print(text);
   const { name, question } = benchmark;
   const record = { benchmark: name, question, at: new Date().toISOString(), command, machine, rows, conclusions };
   print(`Recorded in ${keepRecord(record, options.text("keep"))}.\n`);

@@ -2,7 +2,7 @@
  * The front door of the benchmarks, behind `make bench`:
  *
  *     make bench                                      a short selection, in under 3 minutes
- *     make bench ARGS=all                             everything, in about an hour and a half
+ *     make bench ARGS=all                             everything, in about an hour
  *     make bench ARGS="lifecycle --in-flight 200"     one, with its options
  *     make bench ARGS="lifecycle --help"              what its options are
  *

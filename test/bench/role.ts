@@ -16,6 +16,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { guardGroup, releaseGroup } from "../support/guardian.js";
+import { profiling } from "./profile.js";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 /** No condition: the SDK is the one built in sdk/dist, as users run it. */
@@ -72,10 +73,13 @@ export class Role implements AsyncDisposable {
 
   /** Starts a TypeScript file of test/bench, named from there, as a role. Resolves when it is ready. */
   static node(name: string, file: string, config: unknown, { profile, env }: RoleOptions = {}): Promise<Role> {
-    const profiling =
-      profile === undefined ? [] : ["--cpu-prof", "--cpu-prof-dir", profile, "--cpu-prof-name", `${name}.cpuprofile`];
     const program = fileURLToPath(new URL(file, import.meta.url));
-    return Role.start(name, process.execPath, [...profiling, ...NODE_ARGS, program, JSON.stringify(config)], env);
+    return Role.start(
+      name,
+      process.execPath,
+      [...profiling(profile, name), ...NODE_ARGS, program, JSON.stringify(config)],
+      env,
+    );
   }
 
   /** Starts any program as a role. Resolves when it is ready. */

@@ -2,6 +2,7 @@
 import { CPU_PER_TASK, OTHERS, RATE } from "./columns.js";
 import { type Benchmark, type Case, runIfMain } from "./harness.js";
 import { IN_FLIGHT_METHOD, measureLifecycles } from "./lifecycle.js";
+import type { Stage } from "./stage.js";
 import { durabilityOf, STORES } from "./systems.js";
 import { Taskqueue } from "./taskqueue.js";
 
@@ -37,7 +38,9 @@ export const topics: Benchmark = {
           const workers = Math.ceil(count / TOPICS_PER_WORKER);
           // Any one of the workers may have to take the whole window.
           const concurrency = load.inFlight * workers;
-          return await measureLifecycles(queue, { ...load, topics: count, workers, concurrency });
+          // Not before every topic has had its first task.
+          const primed = (stage: Stage) => stage.settled(count);
+          return await measureLifecycles(queue, { ...load, topics: count, workers, concurrency }, primed);
         },
       }));
       const idle = options.numbers("idle").map((count) => ({

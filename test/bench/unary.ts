@@ -1,6 +1,6 @@
 /** Unary Enqueue from a stock generated client, beside an empty unary method of the same server. */
-import { LATENCY, latencyFigures } from "./columns.js";
-import { cpuSeconds } from "./cpu.js";
+import { LATENCY, latencyFigures, OTHERS } from "./columns.js";
+import { cpuSeconds, machineBusySeconds } from "./cpu.js";
 import { type Benchmark, runIfMain } from "./harness.js";
 import type { UnaryCommands } from "./roles/unary.js";
 import type { Distribution } from "./statistics.js";
@@ -28,6 +28,7 @@ export const unary: Benchmark = {
     { figure: "brokerUs", title: "broker µs/call", digits: 1 },
     { figure: "redisUs", title: "redis µs/call", digits: 1 },
     { figure: "clientUs", title: "client µs/call", digits: 1 },
+    OTHERS,
   ],
   cases: (options) =>
     options.someOf("system", STORES).flatMap((name) =>
@@ -45,14 +46,21 @@ export const unary: Benchmark = {
               });
             await call(options.number("warmup"));
             const processes = [...system.servers, client];
-            const before = processes.map(({ pid }) => cpuSeconds(pid));
+            const [before, busyBefore] = [processes.map(({ pid }) => cpuSeconds(pid)), machineBusySeconds()];
             const { calls, sent, seconds, latencies } = await call(options.number("seconds"));
-            const cpu = processes.map(({ name: process, pid }, index) => {
-              return [`${process}Us`, ((cpuSeconds(pid) - (before[index] ?? 0)) / calls) * 1e6] as const;
-            });
+            const used = processes.map(({ pid }, index) => cpuSeconds(pid) - (before[index] ?? 0));
+            const othersSeconds = machineBusySeconds() - busyBefore - used.reduce((sum, each) => sum + each, 0);
+            const cpu = processes.map(
+              ({ name: process }, index) => [`${process}Us`, ((used[index] ?? 0) / calls) * 1e6] as const,
+            );
             const complaints = await system.audit(sent, true);
             if (complaints.length > 0) throw new Error(`WRONG COUNT: ${complaints.join("; ")}`);
-            return { ...latencyFigures(latencies), rate: calls / seconds, ...Object.fromEntries(cpu) };
+            return {
+              ...latencyFigures(latencies),
+              rate: calls / seconds,
+              ...Object.fromEntries(cpu),
+              others: (othersSeconds / seconds) * 100,
+            };
           },
         })),
       ),

@@ -35,7 +35,15 @@ function draw(): Batch {
   const { priority, retries, delayMs, timeoutMs } = draft;
   return {
     topic: draft.topic.name,
-    planned: ids.map((id) => ({ id, topic: draft.topic.name, priority, retries, kept: draft.topic.kept, delayMs })),
+    planned: ids.map((id) => ({
+      id,
+      topic: draft.topic.name,
+      priority,
+      retries,
+      kept: draft.topic.kept,
+      delayMs,
+      timeoutMs,
+    })),
     entries: ids.map((id) => ({
       args: [id, timeoutMs],
       id,

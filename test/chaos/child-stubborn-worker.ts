@@ -33,7 +33,6 @@ interface Lease {
   /** Undefined while it runs. */
   outcome: RunOutcome | undefined;
   timesReported: number;
-  settled: boolean;
 }
 
 /** Leases held, or reported and not settled. */
@@ -95,8 +94,6 @@ async function attach(address: string): Promise<void> {
   if (isOver) hangUp.abort();
   void stopped.then(() => hangUp.abort());
   try {
-    // Whatever was not settled is reported again, on the new stream.
-    for (const lease of leases.values()) lease.settled = false;
     outgoing.send({ $case: "hello", value: hello() });
     const client = createClient(WorkerServiceDefinition, channel);
     for await (const response of client.lease(outgoing, { signal: hangUp.signal })) {
@@ -132,7 +129,7 @@ function receive(response: LeaseResponse, outgoing: Outgoing): void {
     const known = reason === 2 ? "TASK_TIMEOUT" : "TASK_CANCELLED";
     if (leases.has(leaseToken)) recorder.record({ kind: "run:aborted", token: leaseToken, reason: known });
   }
-  for (const task of leased) void run(task, () => outgoing);
+  for (const task of leased) void run(task);
   if (delivery > 0 || heartbeat > 0) outgoing.update([], { received: delivery, slots: free(), heartbeat });
   if (random.chance(0.1)) outgoing.update([], { renew: past.slice(-3) });
 }
@@ -149,10 +146,10 @@ function welcomed(sessionId: string, sessionSecret: string, broker: string, outg
 
 let current: Outgoing | undefined;
 
-async function run(leased: LeasedTask, _: () => Outgoing): Promise<void> {
+async function run(leased: LeasedTask): Promise<void> {
   const { task, leaseToken: token, attempt, failures } = leased;
   if (!task || leases.has(token)) return;
-  const lease: Lease = { token, outcome: undefined, timesReported: 0, settled: false };
+  const lease: Lease = { token, outcome: undefined, timesReported: 0 };
   leases.set(token, lease);
   recorder.record({ kind: "run:started", topic: task.topic, task: task.id, token, attempt, failures });
   const deed = deedOf(orders.seed, { id: task.id, topic: task.topic, failures, timeoutMs: 0 });

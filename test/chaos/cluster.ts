@@ -146,9 +146,11 @@ export class Cluster implements AsyncDisposable {
     return folder;
   }
 
+  /** The last one speaks for itself, the others through the SDK. */
   async #launchWorker(name: string, life: string): Promise<Subprocess> {
-    const orders: WorkerOrders = { ...this.#orders(name, life), concurrency: 10 };
-    return this.#launchChild("test/chaos/child-worker.ts", orders);
+    const isStubborn = name === `worker-${this.options.workers}`;
+    const orders: WorkerOrders = { ...this.#orders(name, life), concurrency: isStubborn ? 4 : 10 };
+    return this.#launchChild(`test/chaos/child-${isStubborn ? "stubborn-worker" : "worker"}.ts`, orders);
   }
 
   async #launchProducer(name: string, life: string): Promise<Subprocess> {

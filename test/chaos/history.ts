@@ -23,6 +23,8 @@ export interface PlannedTask {
   /** Whether the store keeps it after its end for longer than the run lasts. */
   readonly kept: boolean;
   readonly delayMs: number;
+  /** Of an attempt; 0: no limit. */
+  readonly timeoutMs: number;
 }
 
 /** How an attempt ended in its processor; `buried` asks not to be tried again. */

@@ -238,15 +238,17 @@ export function isCompleted(run: Run): boolean {
 }
 
 /**
- * Whether it is certain that the store did not take the report: the broker
- * refused it, on the connection it was sent on. A report sent again on a new
- * connection may be refused because it was taken the first time, and one that
- * was under way when the session ended may have arrived.
+ * Whether it is certain that the store did not take the report: it was refused,
+ * and nothing had gone wrong since it was made. Else the refusal may be the
+ * second answer: the first one, which said that the report is stored, was lost
+ * on its way to the broker, or to the worker.
  */
-export function wasRefused({ history }: Ledger, run: Run): boolean {
+export function wasRefused({ history, faults }: Ledger, run: Run): boolean {
   const { lostUs, endedUs, releasedUs, by } = run;
   if (lostUs === undefined || run.isLossUncertain) return false;
   const reportedUs = Math.min(endedUs ?? lostUs, releasedUs ?? lostUs);
+  const hadFaults = faults.some(({ fromUs, untilUs }) => fromUs <= lostUs && untilUs >= reportedUs);
+  if (hadFaults) return false;
   return !history.some(
     (record) =>
       record.by === by &&
@@ -254,6 +256,11 @@ export function wasRefused({ history }: Ledger, run: Run): boolean {
       record.atUs <= lostUs &&
       (record.kind === "worker:disconnected" || record.kind === "worker:connected"),
   );
+}
+
+/** Whether the broker may have failed the attempt for taking too long. */
+export function mayHaveTimedOut({ tasks }: Ledger, run: Run): boolean {
+  return (tasks.get(run.task)?.plan?.timeoutMs ?? 0) > 0 && !isCompleted(run);
 }
 
 /** When the worker stopped claiming the task, if it did. */

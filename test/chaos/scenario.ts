@@ -97,7 +97,7 @@ async function run(scenario: Scenario, folder: string): Promise<readonly Planned
     store,
     timing,
     brokers,
-    workers: 2,
+    workers: 3,
     producers: 2,
     callsPerSecond,
   });

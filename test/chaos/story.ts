@@ -33,7 +33,16 @@ export class Story {
 
   /** One call with these tasks, not yet answered. Returns its number. */
   invoke(ids: readonly string[], plan: Partial<PlannedTask> = {}): number {
-    const tasks = ids.map((id) => ({ topic: TOPIC, priority: 0, retries: 0, kept: true, delayMs: 0, ...plan, id }));
+    const tasks = ids.map((id) => ({
+      topic: TOPIC,
+      priority: 0,
+      retries: 0,
+      kept: true,
+      delayMs: 0,
+      timeoutMs: 0,
+      ...plan,
+      id,
+    }));
     this.tell("producer-1#1", { kind: "enqueue:invoked", call: ++this.#calls, tasks });
     return this.#calls;
   }

@@ -67,7 +67,7 @@ conformance("complete", {
     const lease = refOf(await f.leased("a"));
     const wrong = [
       { ...lease, token: FOREIGN_TOKEN },
-      { ...lease, token: token("00000000000") },
+      { ...lease, token: token("000000000000") },
       { ...lease, session: sessionId("worker-2") },
       { ...lease, id: taskId("unknown") },
     ];

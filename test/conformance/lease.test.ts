@@ -1,5 +1,5 @@
 import { expect } from "vitest";
-import { parseLeaseToken } from "../../server/domain/ids.js";
+import { fenceAt, leaseToken, parseLeaseToken } from "../../server/domain/ids.js";
 import { encodeRecord } from "../../server/store/record.js";
 import { NOW, newTask, newTasks, sessionId, topicName } from "../support/task-factory.js";
 import { conformance, idsOf } from "./suite.js";
@@ -84,6 +84,16 @@ conformance("lease", {
       if (round % 2 === 0) await f.release(...leases.slice(0, 10));
     }
     expect(tokens).toEqual([...new Set(tokens)].sort());
+  },
+
+  "tokens never fall behind the time, so that a store that lost its last second gives none again": async (f) => {
+    await f.enqueue(newTasks(2));
+    f.advance(1_000);
+    const [first] = await f.lease();
+    expect(first?.token).toBe(leaseToken(fenceAt(0, f.now) + 1));
+    f.advance(-500);
+    const [second] = await f.lease();
+    expect(second?.token).toBe(leaseToken(fenceAt(0, f.now + 500) + 2));
   },
 
   "demands are served in their order, each up to its limit": async (f) => {

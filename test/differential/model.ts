@@ -12,7 +12,7 @@
  */
 import assert from "node:assert";
 import { invalid } from "../../server/domain/errors.js";
-import { type LeaseToken, leaseToken, type SessionId, type TaskId, type TopicName } from "../../server/domain/ids.js";
+import { fenceAt, type LeaseToken, leaseToken, type SessionId, type TaskId, type TopicName } from "../../server/domain/ids.js";
 import { LIMITS } from "../../server/domain/limits.js";
 import type { TaskState } from "../../server/domain/states.js";
 import type { Millis, TaskRecord } from "../../server/domain/task.js";
@@ -156,7 +156,7 @@ export class ModelStore implements Store {
         if (given === limit || (given > 0 && bytes + task.bytes > bytesMax)) break;
         given += 1;
         bytes += task.bytes;
-        topic.leases += 1;
+        topic.leases = fenceAt(topic.leases, now) + 1;
         topic.counters.started += 1;
         const lease: Lease = { session: session.id, token: leaseToken(topic.leases), leasedAtMs: now };
         move(task, "lease", { state: "leased", lease });

@@ -49,7 +49,7 @@ describe("the services", () => {
 
   test("the protos were read", () => {
     expect(services.map(({ name, rpcs }) => [name, rpcs.length])).toEqual([
-      ["AdminService", 11],
+      ["AdminService", 12],
       ["BrokerService", 4],
       ["WorkerService", 2],
     ]);

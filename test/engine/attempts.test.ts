@@ -6,13 +6,13 @@ import { taskId } from "../support/task-factory.js";
 const CANCEL_GRACE_MS = 5_000;
 const idsOf = (...ids: string[]): TaskId[] => ids.map(taskId);
 
-/** Lets time pass for a worker that is alive. */
+/** Lets time pass for a worker that is alive, and has read what it was sent. */
 async function live(worker: LeaseStream, ms: number): Promise<void> {
   for (let left = ms; left > 0; left -= 1_000) {
-    worker.say();
+    worker.say({ received: worker.delivery });
     await worker.engine.clock.advance(Math.min(left, 1_000));
   }
-  worker.say();
+  worker.say({ received: worker.delivery });
   await worker.read();
 }
 
@@ -50,6 +50,17 @@ describe("the timeout of an attempt", () => {
     // It comes too late, and hears so again.
     worker.report({ completed: [{ token }] });
     expect((await worker.read()).lost).toEqual([token, token]);
+  });
+
+  test("charges nothing to a task that the worker never got", async () => {
+    await using engine = await TestEngine.start();
+    await engine.enqueue(["slow"], { timeoutMs: 3_000 });
+    const frozen = await engine.attach({ slots: 1 });
+    await frozen.read();
+    await engine.clock.advance(3_000 + CANCEL_GRACE_MS);
+    await frozen.read();
+    expect(frozen.delivered).toEqual(["slow"]);
+    expect(await engine.task("slow")).toMatchObject({ state: "ready", failures: 0, lostLeases: 0 });
   });
 
   test("is the topic's where the task says nothing, and 0 means none", async () => {

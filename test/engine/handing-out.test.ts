@@ -95,6 +95,32 @@ describe("no wake-up is lost", () => {
     expect(await engine.stats()).toMatchObject({ started: 2, released: 1, leased: 1 });
   });
 
+  test("a lease whose answer is still to come is left alone when another answer was lost", async () => {
+    await using engine = await TestEngine.start();
+    const worker = await (await engine.attach({ slots: 5 })).read();
+    const answer = engine.rig.hold("enqueue");
+    const enqueued = engine.enqueue(["slow"]);
+    await engine.clock.advance(0);
+    engine.rig.loseAnswers("lease");
+    await engine.backend.enqueue(TOPIC, [newTask("lost")], {
+      now: engine.clock.now(),
+      endedWindowMs: 0,
+      tasksMax: 0,
+      bytesMax: 0,
+    });
+    await engine.clock.advance(0);
+    engine.rig.comeBack();
+    await engine.clock.advance(1_000);
+    answer();
+    await enqueued;
+    await engine.clock.advance(1_000);
+    await worker.read();
+    expect(worker.delivered.toSorted()).toEqual(["lost", "slow"]);
+    worker.complete("slow", "lost");
+    expect((await worker.read()).lost).toEqual([]);
+    expect(await engine.stats()).toMatchObject({ completed: 2, released: 1 });
+  });
+
   test("leasing goes on after a store that failed a while", async () => {
     await using engine = await TestEngine.start();
     const worker = await engine.attach();

@@ -58,9 +58,9 @@ class Damaged {
     expect(told).toEqual(expected.map((problem) => expect.objectContaining({ ...problem, repaired: false })));
     expect(await this.f.picture()).toEqual(before);
     const mended = await this.scrub();
-    expect(mended).toEqual(
-      expect.arrayContaining(expected.map((problem) => expect.objectContaining({ ...problem, repaired: true }))),
-    );
+    // Where only the sum was wrong, it is right once its cause is.
+    const lasting = expected.filter((problem) => problem !== WRONG_COUNT);
+    expect(mended).toEqual(lasting.map((problem) => expect.objectContaining({ ...problem, repaired: true })));
     expect(await this.scrub()).toEqual([]);
     assertConsistent(await takeSnapshot(this.store, [TOPIC]));
   }
@@ -95,16 +95,16 @@ test.each(["ready", "scheduled", "dead", "completed", "cancelled"] as const)(
 test("a task in no state is made ready at its place", async () => {
   await using damaged = await Damaged.open();
   const { redis } = damaged.f;
-  const [first = Buffer.alloc(0)] = await redis.zrangeBuffer(damaged.f.key("ready"), 0, 0);
+  const [first = Buffer.alloc(0)] = await redis.zrangeBuffer(damaged.f.key("ready"), "0", "0");
   await redis.zrem(damaged.f.key("ready"), first);
   await damaged.finds({ kind: "stray_task", id: first.toString("latin1", 10) }, WRONG_COUNT);
-  expect((await redis.zrangeBuffer(damaged.f.key("ready"), 0, 0))[0]).toEqual(first);
+  expect((await redis.zrangeBuffer(damaged.f.key("ready"), "0", "0"))[0]).toEqual(first);
 });
 
 test("a task in two states keeps the one in which it is least lost", async () => {
   await using damaged = await Damaged.open();
   const { redis } = damaged.f;
-  const [first = Buffer.alloc(0)] = await redis.zrangeBuffer(damaged.f.key("ready"), 0, 0);
+  const [first = Buffer.alloc(0)] = await redis.zrangeBuffer(damaged.f.key("ready"), "0", "0");
   await redis.zadd(damaged.f.key("dead"), NOW, first);
   await redis.zadd(damaged.f.key("completed"), NOW, first);
   const id = first.toString("latin1", 10);
@@ -114,7 +114,7 @@ test("a task in two states keeps the one in which it is least lost", async () =>
 
 test("a leased task that is also ready stays leased", async () => {
   await using damaged = await Damaged.open();
-  const [lease] = damaged.leases;
+  const [, lease] = damaged.leases;
   const value = await damaged.f.redis.hgetBuffer(damaged.f.key("tasks"), lease?.id ?? "");
   const entry = Buffer.concat([value?.subarray(0, 10) ?? Buffer.alloc(0), Buffer.from(lease?.id ?? "")]);
   await damaged.f.redis.zadd(damaged.f.key("ready"), 0, entry);
@@ -172,7 +172,7 @@ test("what is missing beside a task is made again", async () => {
   const { redis } = damaged.f;
   const before = await damaged.f.picture();
   await redis.zrem(damaged.f.key("xids"), "order\nkept0000");
-  const [kept = Buffer.alloc(0)] = await redis.zrangeBuffer(damaged.f.key("completed"), 0, 0);
+  const [kept = Buffer.alloc(0)] = await redis.zrangeBuffer(damaged.f.key("completed"), "0", "0");
   await redis.zrem(damaged.f.key("retention"), kept);
   await damaged.finds({ kind: "wrong_index", id: "kept0000" }, { kind: "wrong_retention", id: "kept0000" });
   expect(await damaged.f.picture()).toEqual(before);
@@ -181,12 +181,11 @@ test("what is missing beside a task is made again", async () => {
 test("wrong bytes and counters are set", async () => {
   await using damaged = await Damaged.open();
   const { redis } = damaged.f;
+  await redis.hset(damaged.f.key("stats"), "released", 0);
   const before = await damaged.f.picture();
   await redis.hincrby(damaged.f.key("stats"), "bytes", 77);
   await redis.hincrby(damaged.f.key("stats"), "released", -3);
-  await damaged.finds({ kind: "wrong_count" }, { kind: "wrong_bytes" }).catch((error: unknown) => {
-    throw error;
-  });
+  await damaged.finds({ kind: "wrong_count" }, { kind: "wrong_bytes" });
   expect(await damaged.f.picture()).toEqual(before);
 });
 

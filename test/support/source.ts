@@ -18,6 +18,8 @@ export interface Import {
   specifier: string;
   /** The file meant, from the repository's root, when the specifier is relative. */
   file: string | undefined;
+  /** Whether nothing of it is left when the program runs. */
+  typeOnly: boolean;
 }
 
 export interface SourceFile {
@@ -71,11 +73,13 @@ export function parseSource(path: string, text: string = read(path)): SourceFile
     exportsAll: false,
   };
 
-  const addImport = (quoted: string) => {
+  const addImport = (quoted: string, typeOnly = false) => {
     const specifier = quoted.replace(/^['"`]|['"`]$/g, "");
-    source.imports.push({ specifier, file: resolveRelative(path, specifier) });
+    source.imports.push({ specifier, file: resolveRelative(path, specifier), typeOnly });
   };
-  for (const { moduleRequest } of module.staticImports) addImport(moduleRequest.value);
+  for (const { moduleRequest, entries } of module.staticImports) {
+    addImport(moduleRequest.value, entries.length > 0 && entries.every((entry) => entry.isType));
+  }
   for (const { moduleRequest } of module.dynamicImports) addImport(text.slice(moduleRequest.start, moduleRequest.end));
   for (const { entries } of module.staticExports) {
     for (const { moduleRequest, importName } of entries) {
@@ -86,7 +90,7 @@ export function parseSource(path: string, text: string = read(path)): SourceFile
   }
 
   const addFunction = (node: { start: number; end: number }) => {
-    const before = text.slice(0, node.start).split("\n").at(-1) ?? "";
+    const before = (text.slice(0, node.start).split("\n").at(-1) ?? "").replace(/^export (default )?/, "");
     const named = /(?:function\*?\s+|async\s+|\b)([\w#]+)\s*(?:[:=(<]|$)/;
     const name =
       named.exec(before.trim() === "" ? text.slice(node.start, node.start + 80) : before)?.[1] ?? "anonymous";

@@ -30,7 +30,7 @@ export const sessionId = (text: string): SessionId => parsed(parseSessionId(text
 export const token = (text: string): LeaseToken => parsed(parseLeaseToken(text), text);
 
 /** A token that no store gives out within a test. */
-export const FOREIGN_TOKEN = token("fffffffffff");
+export const FOREIGN_TOKEN = token("ffffffffffff");
 
 export interface TaskOverrides extends Partial<TaskHead> {
   readonly spec?: Uint8Array | string;

@@ -1,22 +1,21 @@
 /**
- * The lmdb environment: its tables, its transactions, and what its errors mean.
+ * The lmdb file: its tables, its transaction, and what its errors mean.
  *
- * Everything happens in synchronous transactions on the main thread, reads too:
- * a transaction that wrote nothing costs 2 µs, and every verb sees one moment.
- * lmdb itself never syncs here; when changes reach the disk is the business of
- * checkpoint.ts. A commit survives the death of the process all the same,
- * because it has been handed to the kernel.
+ * One write transaction is always open, and everything happens in it, reads too.
+ * It is committed once in a while: see checkpoint.ts. What was done since is
+ * kept safe by the journal. lmdb itself never syncs here.
  *
  * No value is larger than VALUE_BYTES_MAX: two fit in a page. lmdb looks for
  * adjacent free pages for a larger one, which takes milliseconds in a file with
- * a history; blobs.ts cuts large values up instead.
+ * a history; parts.ts cuts large values up instead.
  */
-import { type Database, open, type RootDatabase } from "lmdb";
+import { ABORT, type Database, open, type RootDatabase } from "lmdb";
 import { TaskqueueError } from "../../domain/errors.js";
 
 export const VALUE_BYTES_MAX = 1900;
 
-const PAGE_BYTES = 4096;
+/** Of a page; the first two of the file are its meta pages. */
+export const PAGE_BYTES = 4096;
 /** Address space to begin with; lmdb doubles it when the file has grown to it. */
 const MAP_BYTES = 1024 * 1024 * 1024;
 
@@ -25,12 +24,12 @@ export interface Row {
   readonly value: Buffer;
 }
 
-/** Ordered rows of bytes. Only to be used within `Database.transact`. */
+/** Ordered rows of bytes. Only to be used between `begin` and `commit`. */
 export class Table {
   readonly #db: Database<Buffer, Buffer>;
-  readonly #writes: { made: boolean };
+  readonly #writes: { count: number };
 
-  constructor(db: Database<Buffer, Buffer>, writes: { made: boolean }) {
+  constructor(db: Database<Buffer, Buffer>, writes: { count: number }) {
     this.#db = db;
     this.#writes = writes;
   }
@@ -46,13 +45,13 @@ export class Table {
   }
 
   put(key: Buffer, value: Buffer): void {
-    this.#writes.made = true;
+    this.#writes.count += 1;
     this.#db.putSync(key, value);
   }
 
   /** Puts unless there is a value already; tells whether it did. */
   insert(key: Buffer, value: Buffer): boolean {
-    this.#writes.made = true;
+    this.#writes.count += 1;
     // Within a transaction lmdb tells it, although its types do not say so.
     const stored: unknown = this.#db.putSync(key, value, NO_OVERWRITE);
     return stored === true;
@@ -60,7 +59,7 @@ export class Table {
 
   /** Tells whether there was something to remove. */
   remove(key: Buffer): boolean {
-    this.#writes.made = true;
+    this.#writes.count += 1;
     return this.#db.removeSync(key);
   }
 
@@ -101,13 +100,11 @@ const SYNCHRONOUS_COMMIT = 2;
 
 export class LmdbFile {
   readonly #root: RootDatabase<Buffer, Buffer>;
-  readonly #writes = { made: false };
-  readonly #committed: () => void;
+  readonly #writes = { count: 0 };
+  #transaction: { readonly end: (how: unknown) => void; readonly ended: Promise<unknown> } | undefined;
   readonly tables: ReturnType<LmdbFile["openTables"]>;
 
-  /** @param committed called after each transaction that changed something. */
-  constructor(path: string, committed: () => void) {
-    this.#committed = committed;
+  constructor(path: string) {
     this.#root = open({
       path,
       noSubdir: true,
@@ -163,18 +160,40 @@ export class LmdbFile {
     };
   }
 
-  /** Runs `verb` in a transaction: what it throws undoes everything. */
-  transact<Answer>(verb: () => Answer): Answer {
-    this.#writes.made = false;
-    const answer = this.#root.transactionSync(verb, SYNCHRONOUS_COMMIT);
-    if (this.#writes.made) this.#committed();
-    return answer;
+  /** Changes of rows since `begin`: about how much a commit will have to write. */
+  get writes(): number {
+    return this.#writes.count;
   }
 
-  /** Keeps the pages of the present state from being overwritten until the returned function is called. */
-  pin(): () => void {
-    const transaction = this.#root.useReadTransaction();
-    return () => transaction.done();
+  begin(): void {
+    this.#writes.count = 0;
+    let end: (how: unknown) => void = () => {};
+    // lmdb keeps a transaction open until the promise that its callback returns is settled.
+    const ended = this.#root.transactionSync(
+      () =>
+        new Promise<unknown>((resolve) => {
+          end = resolve;
+        }),
+      SYNCHRONOUS_COMMIT,
+    );
+    this.#transaction = { end, ended };
+  }
+
+  /** Hands the changes to the kernel. When it throws, they are undone. Nothing may be read or written meanwhile. */
+  commit(): Promise<void> {
+    return this.#end(undefined);
+  }
+
+  /** Undoes what was done since `begin`. */
+  abort(): Promise<void> {
+    return this.#end(ABORT);
+  }
+
+  async #end(how: unknown): Promise<void> {
+    const transaction = this.#transaction;
+    this.#transaction = undefined;
+    transaction?.end(how);
+    await transaction?.ended;
   }
 
   async close(): Promise<void> {
@@ -184,30 +203,40 @@ export class LmdbFile {
 
 export type Tables = LmdbFile["tables"];
 
-const LMDB_CODES: Readonly<Record<number, "full" | "read_only">> = {
-  28: "full", // ENOSPC
-  122: "full", // EDQUOT
-  27: "full", // EFBIG
-  12: "full", // ENOMEM: the map cannot grow
-  [-30792]: "full", // MDB_MAP_FULL
-  [-30788]: "full", // MDB_TXN_FULL
-  // A write failed within the transaction, which was noticed at the commit. Only lack of room does that.
-  [-30782]: "full", // MDB_BAD_TXN
-  1: "read_only", // EPERM
-  5: "read_only", // EIO
-  13: "read_only", // EACCES
-  30: "read_only", // EROFS
+/** Codes of lmdb and of the system. */
+const CODES: Readonly<Record<string, "full" | "read_only">> = {
+  ENOSPC: "full",
+  EDQUOT: "full",
+  EFBIG: "full",
+  "28": "full",
+  "122": "full",
+  "27": "full",
+  // ENOMEM: the map cannot grow.
+  "12": "full",
+  // MDB_MAP_FULL, MDB_TXN_FULL.
+  "-30792": "full",
+  "-30788": "full",
+  EROFS: "read_only",
+  EACCES: "read_only",
+  EPERM: "read_only",
+  EIO: "read_only",
+  "30": "read_only",
+  "13": "read_only",
+  "1": "read_only",
+  "5": "read_only",
 };
 
-/** What an error of lmdb means to a caller. Errors that are not lmdb's are returned as they are. */
+/** What an error of lmdb or of a file means to a caller. Other errors are returned as they are. */
 export function storeError(error: unknown): unknown {
-  if (!(error instanceof Error) || !("code" in error) || typeof error.code !== "number") return error;
-  switch (LMDB_CODES[error.code]) {
+  if (!(error instanceof Error) || error instanceof TaskqueueError || !("code" in error)) return error;
+  switch (CODES[String(error.code)]) {
     case "full":
       return new TaskqueueError("STORE_FULL", "the disk of the embedded store is full", { cause: error });
     case "read_only":
       return new TaskqueueError("STORE_READ_ONLY", "the disk of the embedded store takes no writes", { cause: error });
     default:
+      // Node's own errors and assertions are bugs, not weather.
+      if (typeof error.code === "string" && error.code.startsWith("ERR_")) return error;
       return new TaskqueueError("STORE_UNAVAILABLE", `the embedded store failed: ${error.message}`, { cause: error });
   }
 }

@@ -1,12 +1,13 @@
 /**
  * The store on one machine: an lmdb file in a folder that one process owns.
  *
- * Each verb is one transaction, run to its end when the verb is called, so verbs
- * never meet. What they do is in the files beside this one, by subject.
+ * Each verb is done in one go, so verbs never meet. What they do is in verbs.ts
+ * and the files it names, how it is kept in open-store.ts.
  *
- * A committed change survives the death of the process. Against a power cut,
- * `sync` decides: "always" answers when the change is on the disk, "everysec"
- * at once, and lets no change wait longer than a second; "no" saves at the end.
+ * What was answered survives the death of the process. Against a power cut,
+ * `sync` decides: "always" answers when the change is on the disk, "everysec" at
+ * once, and lets no change wait longer than a second; "no" leaves it to the
+ * system, and saves every few seconds.
  */
 import { resolve } from "node:path";
 import { TaskqueueError } from "../../domain/errors.js";
@@ -32,18 +33,14 @@ import type {
   Undelivered,
   Wake,
 } from "../store.js";
-import type { Change, Ending, Place } from "./change.js";
-import { cancel, purge, remove, requeue } from "./decisions.js";
-import { promote, prune } from "./duties.js";
-import { settleEnded } from "./ended-ids.js";
-import { type EnqueueOptions, enqueue } from "./enqueue.js";
-import { EventLog } from "./events.js";
-import { held, serve } from "./lease.js";
+import { type Ending, firstDue, type Place } from "./change.js";
+import { type EnqueueOptions, recordsOf } from "./enqueue.js";
+import type { EntryWriter, Journaled } from "./journal-codec.js";
+import { held } from "./lease.js";
 import { MEMORY, OpenStore, type Sync } from "./open-store.js";
 import { describe, get, list, listTopics } from "./reading.js";
-import { scrub } from "./scrub.js";
-import { Sessions } from "./sessions.js";
-import { complete, type ExpireOptions, expire, fail, progress, release } from "./settle.js";
+import type { ExpireOptions } from "./settle.js";
+import { type State, VERBS } from "./verbs.js";
 
 export interface EmbeddedOptions {
   /** The data folder; ":memory:" for a temporary one, removed at the end. */
@@ -56,12 +53,6 @@ export interface EmbeddedOptions {
   readonly random?: () => number;
 }
 
-interface Opened {
-  readonly store: OpenStore;
-  readonly sessions: Sessions;
-  readonly events: EventLog;
-}
-
 export class EmbeddedStore implements Store {
   readonly description: string;
   readonly #options: EmbeddedOptions;
@@ -69,7 +60,7 @@ export class EmbeddedStore implements Store {
   readonly #listeners = new Set<(message: Wake) => void>();
   /** Readers of events that wait for the next batch. */
   readonly #waiters = new Set<() => void>();
-  #opened: Opened | undefined;
+  #store: OpenStore | undefined;
 
   constructor(options: EmbeddedOptions) {
     this.#options = options;
@@ -80,7 +71,7 @@ export class EmbeddedStore implements Store {
 
   async open(): Promise<void> {
     const { dir, namespace = "default", log = silentLog } = this.#options;
-    const store = await OpenStore.open({
+    this.#store = await OpenStore.open({
       dir,
       namespace,
       sync: this.#options.sync ?? (dir === MEMORY ? "no" : "everysec"),
@@ -91,27 +82,25 @@ export class EmbeddedStore implements Store {
         for (const listener of this.#listeners) listener(message);
       },
     });
-    const sessions = new Sessions(store.tables, store.topics);
-    this.#opened = { store, sessions, events: new EventLog(store.tables) };
   }
 
   async close(): Promise<void> {
-    const opened = this.#opened;
-    this.#opened = undefined;
+    const store = this.#store;
+    this.#store = undefined;
     for (const stop of this.#waiters) stop();
     this.#listeners.clear();
-    await opened?.store.close();
+    await store?.close();
   }
 
-  #live(): Opened {
-    if (this.#opened === undefined) throw new TaskqueueError("STORE_UNAVAILABLE", "the embedded store is not open");
-    return this.#opened;
+  #open(): OpenStore {
+    if (this.#store === undefined) throw new TaskqueueError("STORE_UNAVAILABLE", "the embedded store is not open");
+    return this.#store;
   }
 
   async pulse(): Promise<{ readonly nowMs: Millis; readonly watchedUntilMs: Millis }> {
-    const { store, events } = this.#live();
-    store.probe();
-    const watchedUntilMs = store.read(() => events.watchedUntil());
+    const store = this.#open();
+    await store.probe();
+    const watchedUntilMs = await store.read(({ events }) => events.watchedUntil());
     return { nowMs: this.#clock.now(), watchedUntilMs };
   }
 
@@ -123,14 +112,21 @@ export class EmbeddedStore implements Store {
   }
 
   async enqueue(topic: TopicName, tasks: readonly NewTask[], options: EnqueueOptions) {
-    return this.#live().store.change(topic, (change) => enqueue(change, tasks, options), {
-      room: "takes",
-      create: true,
+    const records = recordsOf(tasks);
+    return this.#open().run({
+      verb: "enqueue",
+      write: (entry) => entry.enqueue(topic, records, options),
+      apply: (state) => VERBS.enqueue(state, topic, records, options),
     });
   }
 
-  async lease(topic: TopicName, demands: readonly Demand[], { now }: { readonly now: Millis }) {
-    return this.#change(topic, (change) => serve(change, demands, now));
+  async lease(topic: TopicName, demands: readonly Demand[], options: { readonly now: Millis }) {
+    return this.#open().run({
+      verb: "lease",
+      write: (entry) => entry.lease(topic, demands, options),
+      apply: (state) => VERBS.lease(state, topic, demands, options),
+      changes: ({ topics }) => topics.find(topic).figures.ready > 0,
+    });
   }
 
   async complete(
@@ -138,19 +134,29 @@ export class EmbeddedStore implements Store {
     completions: readonly Completion[],
     options: Ending & { readonly demands?: readonly Demand[] },
   ) {
-    return this.#end(topic, options, (change) => complete(change, completions, options));
+    return this.#open().run({
+      verb: "complete",
+      write: (entry) => entry.complete(topic, completions, options),
+      apply: (state) => VERBS.complete(state, topic, completions, options),
+    });
   }
 
   async fail(topic: TopicName, failures: readonly Failure[], options: Ending) {
-    return this.#end(topic, options, (change) => fail(change, failures, options));
+    return this.#run("fail", [topic, failures, options], (state) => VERBS.fail(state, topic, failures, options));
   }
 
   async release(topic: TopicName, leases: readonly LeaseRef[], options: Ending) {
-    return this.#end(topic, options, (change) => release(change, leases, options));
+    return this.#run("release", [topic, leases, options], (state) => VERBS.release(state, topic, leases, options));
   }
 
   async progress(topic: TopicName, notes: readonly (LeaseRef & { readonly progress?: Progress })[]) {
-    return this.#change(topic, (change) => progress(change, notes));
+    const says = notes.some((note) => note.progress !== undefined);
+    return this.#run(
+      "progress",
+      [topic, notes],
+      (state) => VERBS.progress(state, topic, notes),
+      () => says,
+    );
   }
 
   async held(topic: TopicName, session: SessionId) {
@@ -158,15 +164,20 @@ export class EmbeddedStore implements Store {
   }
 
   async promote(topic: TopicName, options: { readonly now: Millis; readonly limit: number }) {
-    return this.#change(topic, (change) => promote(change, options));
+    return this.#run(
+      "promote",
+      [topic, options],
+      (state) => VERBS.promote(state, topic, options),
+      ({ tables, topics }) => (firstDue(tables, topics.find(topic)) ?? Number.POSITIVE_INFINITY) <= options.now,
+    );
   }
 
   async expire(topic: TopicName, session: SessionId, options: ExpireOptions) {
-    return this.#end(topic, options, (change) => expire(change, session, options));
+    return this.#run("expire", [topic, session, options], (state) => VERBS.expire(state, topic, session, options));
   }
 
   async prune(topic: TopicName, options: Ending & { readonly limit: number }) {
-    return this.#change(topic, (change) => prune(change, options));
+    return this.#run("prune", [topic, options], (state) => VERBS.prune(state, topic, options));
   }
 
   async get(topic: TopicName, ids: readonly TaskId[]) {
@@ -182,108 +193,90 @@ export class EmbeddedStore implements Store {
     which: { readonly ids: readonly TaskId[] } | { readonly oldestDead: number },
     _options: { readonly now: Millis },
   ) {
-    return this.#change(topic, (change) => requeue(change, which));
+    return this.#run("requeue", [topic, which], (state) => VERBS.requeue(state, topic, which));
   }
 
   async cancel(topic: TopicName, ids: readonly TaskId[], options: Ending) {
-    return this.#end(topic, options, (change) => cancel(change, ids, options));
+    return this.#run("cancel", [topic, ids, options], (state) => VERBS.cancel(state, topic, ids, options));
   }
 
   async remove(topic: TopicName, ids: readonly TaskId[]) {
-    return this.#change(topic, (change) => remove(change, ids));
+    return this.#run("remove", [topic, ids], (state) => VERBS.remove(state, topic, ids));
   }
 
-  async purge(topic: TopicName, state: Exclude<TaskState, "leased">, limit: number) {
-    return this.#change(topic, (change) => purge(change, state, limit));
+  async purge(topic: TopicName, from: Exclude<TaskState, "leased">, limit: number) {
+    return this.#run("purge", [topic, from, limit], (state) => VERBS.purge(state, topic, from, limit));
   }
 
-  #change<Answer>(topic: TopicName, verb: (change: Change) => Answer): Promise<Answer> {
-    return this.#live().store.change(topic, verb);
-  }
-
-  /** A verb that may end tasks, whose ids must be remembered. */
-  #end<Answer>(topic: TopicName, ending: Ending, verb: (change: Change) => Answer): Promise<Answer> {
-    return this.#change(topic, (change) => {
-      const answer = verb(change);
-      settleEnded(change, ending);
-      return answer;
-    });
-  }
-
-  #read<Answer>(name: TopicName, verb: (place: Place) => Answer): Answer {
-    const { store } = this.#live();
-    return store.read(() => verb({ tables: store.tables, topic: store.topics.find(name) }));
-  }
-
-  async topics(query: { readonly after?: string; readonly limit: number }) {
-    const { store } = this.#live();
-    return store.read(() => listTopics(store.tables, store.topics, query));
-  }
-
-  async describe(topics: readonly TopicName[]) {
-    const { store } = this.#live();
-    return store.read(() => describe(store.tables, store.topics, topics));
-  }
-
-  async configure(name: TopicName, settings: TopicSettings): Promise<void> {
-    const { store } = this.#live();
-    await store.write(
-      () => store.topics.configure(name, settings),
-      "takes",
-      () => {
-        const { figures } = store.topics.find(name);
-        const runs = !settings.paused && figures.ready > 0;
-        return [{ kind: "settings", topic: name }, ...(runs ? [{ kind: "ready" as const, topic: name }] : [])];
-      },
+  async scrub(topic: TopicName, options: ScrubOptions) {
+    return this.#run(
+      "scrub",
+      [topic, options],
+      (state) => VERBS.scrub(state, topic, options),
+      (state) => options.repair && VERBS.scrub(state, topic, { ...options, repair: false }).problems.length > 0,
     );
   }
 
+  async topics(query: { readonly after?: string; readonly limit: number }) {
+    return this.#open().read(({ tables, topics }) => listTopics(tables, topics, query));
+  }
+
+  async describe(names: readonly TopicName[]) {
+    return this.#open().read(({ tables, topics }) => describe(tables, topics, names));
+  }
+
+  async configure(topic: TopicName, settings: TopicSettings): Promise<void> {
+    await this.#run("configure", [topic, settings], (state) => VERBS.configure(state, topic, settings));
+  }
+
   async openSession(session: NewSession): Promise<void> {
-    const { store, sessions } = this.#live();
-    await store.write(() => sessions.open(session), "takes");
+    await this.#run("openSession", [session], (state) => VERBS.openSession(state, session));
   }
 
   async resumeSession(
     session: { readonly id: SessionId; readonly secret: string },
     by: { readonly broker: string; readonly address: string; readonly expiresAtMs: Millis },
   ) {
-    const { store, sessions } = this.#live();
-    return store.write(() => sessions.resume(session, by), "frees");
+    return this.#run("resumeSession", [session, by], (state) => VERBS.resumeSession(state, session, by));
   }
 
   async renewSessions(refs: readonly SessionRef[], expiresAtMs: Millis) {
-    const { store, sessions } = this.#live();
-    return store.write(() => sessions.renew(refs, expiresAtMs), "frees");
+    return this.#run("renewSessions", [refs, expiresAtMs], (state) => VERBS.renewSessions(state, refs, expiresAtMs));
   }
 
-  async detachSession(session: SessionRef, expiresAtMs: Millis, undelivered: readonly Undelivered[]): Promise<void> {
-    const { store, sessions } = this.#live();
-    await store.write(() => sessions.detach(session, expiresAtMs, undelivered), "frees");
+  async detachSession(ref: SessionRef, expiresAtMs: Millis, undelivered: readonly Undelivered[]): Promise<void> {
+    await this.#run("detachSession", [ref, expiresAtMs, undelivered], (state) =>
+      VERBS.detachSession(state, ref, expiresAtMs, undelivered),
+    );
   }
 
   async expiredSessions(options: { readonly now: Millis; readonly limit: number }) {
-    const { store, sessions } = this.#live();
-    return store.write(() => sessions.expired(options), "frees");
+    return this.#run(
+      "expiredSessions",
+      [options],
+      (state) => VERBS.expiredSessions(state, options),
+      ({ sessions }) => sessions.isAnyExpired(options.now),
+    );
   }
 
   async extendSessions(untilMs: Millis): Promise<number> {
-    const { store, sessions } = this.#live();
-    return store.write(() => sessions.extend(untilMs), "frees");
+    return this.#run("extendSessions", [untilMs], (state) => VERBS.extendSessions(state, untilMs));
   }
 
-  async closeSession(session: SessionRef): Promise<void> {
-    const { store, sessions } = this.#live();
-    await store.write(() => sessions.close(session), "frees");
+  async closeSession(ref: SessionRef): Promise<void> {
+    await this.#run("closeSession", [ref], (state) => VERBS.closeSession(state, ref));
   }
 
   async sessions(query: { readonly after?: string; readonly limit: number }) {
-    const { store, sessions } = this.#live();
-    return store.read(() => sessions.list(query));
+    return this.#open().read(({ sessions }) => sessions.list(query));
   }
 
   async appendEvents(batch: Uint8Array): Promise<void> {
-    const { store, events } = this.#live();
-    await store.write(() => events.append(batch), "takes");
+    await this.#open().run({
+      verb: "appendEvents",
+      write: (entry) => entry.bytes(batch),
+      apply: (state) => VERBS.appendEvents(state, batch),
+    });
     for (const wake of this.#waiters) wake();
   }
 
@@ -293,40 +286,53 @@ export class EmbeddedStore implements Store {
     readonly waitMs: Millis;
   }): Promise<EventPage> {
     const { after, limit, waitMs } = options;
-    const { store, events } = this.#live();
-    const page = store.read(() => events.read(after, limit));
-    if (after === undefined || waitMs <= 0 || page.entries.length > 0 || page.gap) return page;
-    await this.#eventAppended(waitMs);
-    // Closed meanwhile: there is nothing to come.
-    return this.#opened === undefined ? page : store.read(() => events.read(after, limit));
+    const store = this.#open();
+    const read = () => store.read(({ events }) => events.read(after, limit));
+    if (after === undefined || waitMs <= 0) return read();
+    // Waited for from before the first look on, so that no batch slips through between.
+    const appended = this.#eventAppended(waitMs);
+    try {
+      const page = await read();
+      if (page.entries.length > 0 || page.gap) return page;
+      await appended.happened;
+      return this.#store === undefined ? page : await read();
+    } finally {
+      appended.forget();
+    }
   }
 
-  #eventAppended(waitMs: Millis): Promise<void> {
-    return new Promise((done) => {
-      const finish = () => {
-        cancel();
-        this.#waiters.delete(finish);
+  /** The next batch of events, the end of the waiting time, or the closing of the store. */
+  #eventAppended(waitMs: Millis): { readonly happened: Promise<void>; forget(): void } {
+    let forget = () => {};
+    const happened = new Promise<void>((done) => {
+      forget = () => {
+        stop();
+        this.#waiters.delete(forget);
         done();
       };
-      const cancel = this.#clock.after(waitMs, finish);
-      this.#waiters.add(finish);
+      const stop = this.#clock.after(waitMs, forget);
+      this.#waiters.add(forget);
     });
+    return { happened, forget };
   }
 
   async announceWatch(untilMs: Millis): Promise<void> {
-    const { store, events } = this.#live();
-    let before = 0;
-    await store.write(
-      () => {
-        before = events.watchedUntil();
-        if (untilMs > before) events.watchUntil(untilMs);
-      },
-      "takes",
-      () => (before <= this.#clock.now() ? [{ kind: "watch" }] : []),
-    );
+    const now = this.#clock.now();
+    await this.#run("announceWatch", [untilMs, now], (state) => VERBS.announceWatch(state, untilMs, now));
   }
 
-  async scrub(topic: TopicName, options: ScrubOptions) {
-    return this.#end(topic, options, (change) => scrub(change, options));
+  /** Runs a verb whose arguments are written down as JSON. */
+  #run<Answer>(
+    verb: Journaled,
+    args: readonly unknown[],
+    apply: (state: State) => Answer,
+    changes?: (state: State) => boolean,
+  ): Promise<Answer> {
+    const write = (entry: EntryWriter) => entry.json(args);
+    return this.#open().run(changes === undefined ? { verb, write, apply } : { verb, write, apply, changes });
+  }
+
+  #read<Answer>(name: TopicName, question: (place: Place) => Answer): Promise<Answer> {
+    return this.#open().read(({ tables, topics }) => question({ tables, topic: topics.find(name) }));
   }
 }

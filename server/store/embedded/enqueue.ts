@@ -41,17 +41,25 @@ export interface EnqueueOptions extends Ending {
   readonly demands?: readonly Demand[];
 }
 
+/** A task with its record as it is kept. */
+export interface NewRecord extends Pick<NewTask, "id" | "head" | "dueAtMs"> {
+  readonly record: Buffer;
+}
+
+export function recordsOf(tasks: readonly NewTask[]): NewRecord[] {
+  return tasks.map(({ id, head, spec, dueAtMs }) => ({ id, head, dueAtMs, record: encodeRecord(head, spec) }));
+}
+
 const NOTHING = Buffer.of(0);
 const place = Buffer.alloc(PLACE_BYTES);
 
-export function enqueue(change: Change, tasks: readonly NewTask[], options: EnqueueOptions): EnqueueAnswer {
-  const records = tasks.map(({ head, spec }) => encodeRecord(head, spec));
-  if (isFull(change, tasks, records, options)) {
+export function enqueue(change: Change, tasks: readonly NewRecord[], options: EnqueueOptions): EnqueueAnswer {
+  if (isFull(change, tasks, options)) {
     const { figures } = change.topic;
     return { kind: "full", tasks: tasksHeld(change), bytes: figures.bytes };
   }
   const ready = new Appender(change);
-  const created = tasks.map((task, index) => add(change, task, records[index] ?? NOTHING, ready, options));
+  const created = tasks.map((task) => add(change, task, ready, options));
   ready.flush();
   return { kind: "enqueued", created, ...serve(change, options.demands ?? [], options.now) };
 }
@@ -63,16 +71,16 @@ function tasksHeld({ topic: { figures } }: Change): number {
 }
 
 /** Whether a bound would be broken. Which tasks are new matters only when all of them would not fit. */
-function isFull(change: Change, tasks: readonly NewTask[], records: readonly Buffer[], options: EnqueueOptions) {
+function isFull(change: Change, tasks: readonly NewRecord[], options: EnqueueOptions): boolean {
   const { tasksMax, bytesMax } = options;
   if (tasksMax === 0 && bytesMax === 0) return false;
   const roomTasks = tasksMax === 0 ? Number.POSITIVE_INFINITY : tasksMax - tasksHeld(change);
   const roomBytes = bytesMax === 0 ? Number.POSITIVE_INFINITY : bytesMax - change.topic.figures.bytes;
-  const bytes = records.reduce((sum, record) => sum + record.length, 0);
+  const bytes = tasks.reduce((sum, { record }) => sum + record.length, 0);
   if (tasks.length <= roomTasks && bytes <= roomBytes) return false;
   const fresh = new Map<string, number>();
-  for (const [index, { id }] of tasks.entries()) {
-    if (!fresh.has(id) && !isKnown(change, id, options)) fresh.set(id, records[index]?.length ?? 0);
+  for (const { id, record } of tasks) {
+    if (!fresh.has(id) && !isKnown(change, id, options)) fresh.set(id, record.length);
   }
   const freshBytes = [...fresh.values()].reduce((sum, length) => sum + length, 0);
   return fresh.size > 0 && (fresh.size > roomTasks || freshBytes > roomBytes);
@@ -87,10 +95,10 @@ function isKnown({ tables, topic }: Change, id: string, ending: Ending): boolean
 }
 
 /** Adds a task unless its id is known; tells whether it did. */
-function add(change: Change, task: NewTask, record: Buffer, ready: Appender, options: EnqueueOptions): boolean {
+function add(change: Change, task: NewRecord, ready: Appender, options: EnqueueOptions): boolean {
   const { tables, topic } = change;
   const { figures } = topic;
-  const { id, head, dueAtMs } = task;
+  const { id, head, record, dueAtMs } = task;
   const isReady = dueAtMs <= options.now;
   writePlace(place, head.priority, figures.places + 1, 0);
   const status = isReady ? encodeQueued(place, 0) : encodeParked("scheduled", dueAtMs, 0, place);

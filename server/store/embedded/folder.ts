@@ -21,20 +21,26 @@ import { join } from "node:path";
 import { TaskqueueError } from "../../domain/errors.js";
 import { CHECKPOINT_FILE, DATA_FILE } from "./checkpoint.js";
 import { LOCK_NAME } from "./folder-lock.js";
-import { RESERVE_FILE } from "./reserve.js";
+import { JOURNAL_NAME } from "./journal.js";
+import { PROBE_FILE, RESERVE_FILE } from "./reserve.js";
 
 const MARKER_FILE = "store.json";
 /** Rises when a version can no longer read what an older one wrote. */
 const LAYOUT = 1;
 
-const OURS = new Set([
+const OURS: ReadonlySet<string> = new Set([
   MARKER_FILE,
   `${MARKER_FILE}.new`,
   DATA_FILE,
   `${DATA_FILE}-lock`,
   CHECKPOINT_FILE,
   RESERVE_FILE,
+  PROBE_FILE,
 ]);
+
+function isOurs(file: string): boolean {
+  return OURS.has(file) || JOURNAL_NAME.test(file);
+}
 
 interface Marker {
   readonly taskqueue: "embedded store";
@@ -59,7 +65,7 @@ export function makeFolder(dir: string): void {
  */
 export function claimFolder(dir: string, namespace: string): "holds a store" | "is new" {
   const files = readdirSync(dir).filter((file) => !LOCK_NAME.test(file));
-  const foreign = files.filter((file) => !OURS.has(file));
+  const foreign = files.filter((file) => !isOurs(file));
   if (!files.includes(MARKER_FILE)) {
     if (files.length > 0) {
       throw refusal(dir, `holds something else (${foreign[0] ?? files[0] ?? ""}); name an empty folder, or a new one`);
@@ -75,7 +81,7 @@ export function claimFolder(dir: string, namespace: string): "holds a store" | "
     throw refusal(dir, `holds namespace ${JSON.stringify(marker.namespace)}, not ${JSON.stringify(namespace)}`);
   }
   if (marker.finished) return "holds a store";
-  for (const file of files) if (OURS.has(file) && file !== MARKER_FILE) rmSync(join(dir, file));
+  for (const file of files) if (isOurs(file) && file !== MARKER_FILE) rmSync(join(dir, file));
   return "is new";
 }
 

@@ -150,6 +150,10 @@ export function expiryKey(momentMs: number, session: string): Scratch {
   return upTo(writeAscii(bytes, session, writeUint48(bytes, momentMs, 0)));
 }
 
+export function expiryMoment(key: Buffer): number {
+  return key.readUIntBE(0, MOMENT_BYTES);
+}
+
 export function expirySession(key: Buffer): string {
   return key.toString("latin1", MOMENT_BYTES);
 }

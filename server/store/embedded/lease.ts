@@ -3,7 +3,7 @@
  * for speed: bodies are copied from the rows of
  * the queue to those of the leases with a few of their bytes changed.
  */
-import type { SessionId } from "../../domain/ids.js";
+import { fenceAt, type SessionId } from "../../domain/ids.js";
 import type { Millis } from "../../domain/task.js";
 import { decodeRecord } from "../record.js";
 import type { Demand, LeaseAnswer, Leased, SessionRef } from "../store.js";
@@ -76,7 +76,7 @@ class Handing {
     const change = this.#change;
     const session = this.#session;
     const { figures } = change.topic;
-    figures.tokens += 1;
+    figures.tokens = fenceAt(figures.tokens, this.#now) + 1;
     figures.started += 1;
     figures.ready -= 1;
     figures.leased += 1;

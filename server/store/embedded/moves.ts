@@ -129,10 +129,16 @@ export function endTask(
   }
   const { tables, topic } = change;
   park(change, state, { ...body, momentMs: ending.now }, token);
-  writeUint48(scratch, ending.now, 1);
-  scratch[0] = STATE[state];
-  tables.retention.put(retentionKey(topic.number, ending.now + head.retentionMs, body.place, 0), scratchUpTo(7));
+  const row = retentionRow(state, ending.now);
+  tables.retention.put(retentionKey(topic.number, ending.now + head.retentionMs, body.place, 0), row);
   if (ending.endedWindowMs > 0) change.ended.push(body.id);
+}
+
+/** What stands in the row of a retention: where the body is parked. */
+export function retentionRow(state: "completed" | "cancelled", endedAtMs: Millis): Buffer {
+  writeUint48(scratch, endedAtMs, 1);
+  scratch[0] = STATE[state];
+  return scratchUpTo(7);
 }
 
 function park({ tables, topic }: Place, state: ParkedState, body: Body, token: number): void {

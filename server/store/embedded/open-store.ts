@@ -1,24 +1,32 @@
 /**
- * An embedded store while it is open, and what surrounds each transaction:
- * memory is undone when it fails, wake-ups go out when it is committed, and the
- * answer waits for the disk when it has to.
+ * An embedded store while it is open: how verbs come to be done and kept.
+ *
+ * A verb is written to the journal, then applied to lmdb's open transaction,
+ * then answered; with sync "always" the answer waits until the journal is on the
+ * disk. Every now and then the transaction is committed and a checkpoint made of
+ * it, and the journal begins anew. While that commit happens, for some
+ * milliseconds, verbs wait at the gate.
+ *
+ * When something goes wrong within a verb or a commit, the transaction is given
+ * up, and the journal replayed onto the last commit: memory and lmdb never stay
+ * at half a verb.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { TaskqueueError } from "../../domain/errors.js";
-import type { TopicName } from "../../domain/ids.js";
 import type { Clock } from "../../lib/clock.js";
 import type { Log } from "../../lib/log.js";
 import type { Wake } from "../store.js";
-import { Change } from "./change.js";
 import { Checkpoints, DATA_FILE, restore } from "./checkpoint.js";
-import { LmdbFile, storeError, type Tables } from "./database.js";
+import { LmdbFile, storeError } from "./database.js";
 import { claimFolder, finishFolder, makeFolder } from "./folder.js";
 import { type FolderLock, lockFolder } from "./folder-lock.js";
-import { textKey } from "./keys.js";
+import { ENTRY_HEAD_BYTES, Journal, journalsIn, removeJournal } from "./journal.js";
+import { EntryWriter, type Journaled } from "./journal-codec.js";
+import { replayAll, replayOne } from "./replay.js";
 import { Reserve } from "./reserve.js";
-import { Topics } from "./topic-state.js";
+import { State } from "./verbs.js";
 
 export const MEMORY = ":memory:";
 export type Sync = "everysec" | "always" | "no";
@@ -30,174 +38,346 @@ export interface OpenOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly random: () => number;
-  /** Called after the commit, in a turn of its own. */
+  /** Called after the change, in a turn of its own. */
   readonly wake: (message: Wake) => void;
 }
 
-const PROBE = Buffer.of(0);
-const CHECKPOINT_MS = { everysec: 20, always: 1000, no: undefined } as const satisfies Record<Sync, unknown>;
-/** How often a full store tries to take its reserve back. */
-const RESERVE_RETRY_MS = 1000;
+/** A verb on its way. */
+export interface Call<Answer> {
+  readonly verb: Journaled;
+  /** Writes the arguments down. */
+  readonly write: (entry: EntryWriter) => EntryWriter;
+  readonly apply: (state: State) => Answer;
+  /** Whether there is something to do; when not, the verb is applied as a mere question. */
+  readonly changes?: (state: State) => boolean;
+}
 
-/** What a transaction means when the disk is full. */
-export type Room =
-  /** It takes new things in, and is refused while the reserve is out. */
-  | "takes"
-  /** It frees room, or is needed for what frees room: it may use the reserve. */
-  | "frees";
+/** These take new things in: they are refused while the reserve is out. */
+const TAKING: ReadonlySet<Journaled> = new Set([
+  "enqueue",
+  "configure",
+  "openSession",
+  "appendEvents",
+  "announceWatch",
+]);
+
+const SYNC_MS = 1000;
+/** How long a change may stay in the journal alone. */
+const CHECKPOINT_MS = 5000;
+/** And how many changes of rows: what a replay must do at most, and what a commit must write. */
+const CHECKPOINT_WRITES = 16_000;
+/** A disk that cannot keep up stops the verbs here. */
+const WRITES_MAX = 10 * CHECKPOINT_WRITES;
+/** How often a full store tries again. */
+const FULL_RETRY_MS = 1000;
 
 export class OpenStore {
-  readonly topics: Topics;
   readonly #options: OpenOptions;
   readonly #dir: string;
   readonly #lock: FolderLock;
   readonly #file: LmdbFile;
+  readonly #state: State;
   readonly #checkpoints: Checkpoints;
-  readonly #reserve: Reserve | undefined;
-  #wrote = false;
-  #reserveTriedAt = Number.NEGATIVE_INFINITY;
+  readonly #reserve: Reserve;
+  readonly #entry = new EntryWriter();
+  #journal: Journal;
+  /** Verbs wait for this while lmdb's transaction is not open. Never rejects. */
+  #gate: Promise<void> | undefined;
+  /** The checkpoint under way, from its commit on. Never rejects. */
+  #checkpoint: Promise<void> | undefined;
+  #cancelTimer: (() => void) | undefined;
+  /** Since when there are changes that no commit has. */
+  #dirtySince: number | undefined;
+  /** The journal of a commit of which there is no checkpoint yet. */
+  #unsafe: Journal | undefined;
+  #checkpointNotBefore = Number.NEGATIVE_INFINITY;
+  /** Why the store is of no use any more. */
+  #failure: unknown;
 
   static async open(options: OpenOptions): Promise<OpenStore> {
     const dir = options.dir === MEMORY ? mkdtempSync(join(tmpdir(), "taskqueue-")) : resolve(options.dir);
     makeFolder(dir);
     const lock = await lockFolder(dir, options.clock, options.random);
-    let store: OpenStore | undefined;
+    let file: LmdbFile | undefined;
     try {
       const isNew = claimFolder(dir, options.namespace) === "is new";
-      if (!isNew && restore(dir, options.clock)) {
-        options.log.warn({ dir }, "the machine stopped without warning; the store is as of its last checkpoint");
-      }
-      store = new OpenStore(dir, lock, options);
-      await store.#checkpoints.begin();
+      const last = isNew ? undefined : restore(dir);
+      file = new LmdbFile(join(dir, DATA_FILE));
+      file.begin();
+      const state = new State(file.tables);
+      const journals = journalsIn(dir);
+      if (last !== undefined) replayAll(state, dir, journals, last.journal, options.log);
+      await saveFile(state, file);
+      const store = new OpenStore(dir, lock, file, state, options, last?.number ?? 0, Math.max(0, ...journals) + 1);
+      await store.#checkpoints.make(store.#journal.number);
+      store.#forgetJournals();
       if (isNew) finishFolder(dir, options.namespace);
       return store;
     } catch (error) {
-      await (store === undefined ? lock.release() : store.close());
+      await file?.abort();
+      await file?.close();
+      await lock.release();
+      if (options.dir === MEMORY) rmSync(dir, { recursive: true, force: true });
       throw openError(dir, error);
     }
   }
 
-  private constructor(dir: string, lock: FolderLock, options: OpenOptions) {
-    const { clock, log, sync } = options;
+  private constructor(
+    dir: string,
+    lock: FolderLock,
+    file: LmdbFile,
+    state: State,
+    options: OpenOptions,
+    lastCheckpoint: number,
+    journal: number,
+  ) {
+    const { clock, log } = options;
+    const isKept = options.dir !== MEMORY;
     this.#options = options;
     this.#dir = dir;
     this.#lock = lock;
-    this.#file = new LmdbFile(join(dir, DATA_FILE), () => {
-      this.#wrote = true;
-    });
-    this.topics = new Topics(this.#file.tables);
-    this.#checkpoints = new Checkpoints(this.#file, { dir, clock, log, intervalMs: CHECKPOINT_MS[sync] });
-    if (options.dir !== MEMORY) {
-      this.#reserve = new Reserve(dir);
-      this.#reserve.take();
-    }
-  }
-
-  get tables(): Tables {
-    return this.#file.tables;
+    this.#file = file;
+    this.#state = state;
+    this.#reserve = new Reserve({ dir, isKept, clock, log });
+    this.#checkpoints = new Checkpoints(dir, lastCheckpoint, isKept);
+    this.#journal = new Journal(dir, journal);
   }
 
   async close(): Promise<void> {
+    while (this.#checkpoint !== undefined || this.#gate !== undefined) await (this.#checkpoint ?? this.#gate);
+    this.#cancelTimer?.();
     try {
-      await this.#checkpoints.close();
+      if (this.#failure === undefined && this.#dirtySince !== undefined) {
+        await this.#journal.sync();
+        await this.#makeCheckpoint();
+      }
     } finally {
-      await this.#file.close();
+      this.#cancelTimer?.();
+      await this.#release();
       await this.#lock.release();
       if (this.#options.dir === MEMORY) rmSync(this.#dir, { recursive: true, force: true });
     }
   }
 
-  /** Runs a verb on a topic. `create`: makes the topic when there is none. */
-  change<Answer>(
-    name: TopicName,
-    verb: (change: Change) => Answer,
-    { room = "frees", create = false }: { readonly room?: Room; readonly create?: boolean } = {},
-  ): Promise<Answer> {
-    let change: Change | undefined;
-    let wakes: readonly Wake[] = [];
-    const isKnown = this.topics.isLoaded(name);
-    const undo = () => {
-      change?.undo();
-      if (!isKnown) this.topics.forget(name);
-    };
-    return this.#commit(
-      () => {
-        const topic = create ? this.topics.create(name) : this.topics.find(name);
-        change = new Change(this.tables, this.topics, topic);
-        const answer = verb(change);
-        wakes = change.finish();
-        return answer;
-      },
-      room,
-      undo,
-      () => wakes,
-    );
+  /** Lets go of everything but the lock. */
+  async #release(): Promise<void> {
+    this.#unsafe?.close();
+    this.#journal.close();
+    this.#checkpoints.close();
+    this.#reserve.close();
+    await this.#file.abort();
+    await this.#file.close();
   }
 
-  /** Runs a change of other things than one topic's tasks. */
-  write<Answer>(verb: () => Answer, room: Room, wakes: () => readonly Wake[] = () => []): Promise<Answer> {
-    return this.#commit(verb, room, () => this.topics.forgetAll(), wakes);
-  }
-
-  /** Commits something of no value, which is not worth a checkpoint. */
-  probe(): void {
-    this.#transact(() => this.tables.book.put(textKey("probe"), PROBE));
-    this.#wrote = false;
-    if (this.#checkpoints.failure !== undefined) throw this.#checkpoints.failure;
-    this.#requireRoom();
-  }
-
-  read<Answer>(verb: () => Answer): Answer {
-    return this.#transact(verb);
-  }
-
-  async #commit<Answer>(
-    verb: () => Answer,
-    room: Room,
-    undo: () => void,
-    wakes: () => readonly Wake[],
-  ): Promise<Answer> {
-    if (this.#checkpoints.failure !== undefined) throw this.#checkpoints.failure;
-    if (room === "takes") this.#requireRoom();
-    const answer = this.#attempt(verb, room, undo);
-    const wrote = this.#wrote;
-    this.#wrote = false;
-    if (wrote) this.#checkpoints.committed();
-    for (const message of wakes()) queueMicrotask(() => this.#options.wake(message));
-    if (wrote && this.#options.sync === "always") await this.#checkpoints.reached();
+  async run<Answer>({ verb, write, apply, changes }: Call<Answer>): Promise<Answer> {
+    while (this.#gate !== undefined) await this.#gate;
+    if (this.#failure !== undefined) throw this.#failure;
+    const state = this.#state;
+    if (changes !== undefined && !this.#ask(changes)) return this.#ask(apply);
+    if (TAKING.has(verb)) this.#reserve.requireRoom();
+    this.#append(verb, write);
+    const journal = this.#journal;
+    let answer: Answer;
+    try {
+      answer = apply(state);
+    } catch (error) {
+      this.#giveUp("drop the last entry");
+      throw storeError(error);
+    }
+    for (const message of state.wakes) queueMicrotask(() => this.#options.wake(message));
+    state.wakes = [];
+    this.#schedule();
+    if (this.#options.sync === "always") await this.#synced(journal);
     return answer;
   }
 
-  #attempt<Answer>(verb: () => Answer, room: Room, undo: () => void): Answer {
+  async read<Answer>(question: (state: State) => Answer): Promise<Answer> {
+    while (this.#gate !== undefined) await this.#gate;
+    if (this.#failure !== undefined) throw this.#failure;
+    return this.#ask(question);
+  }
+
+  #ask<Answer>(question: (state: State) => Answer): Answer {
     try {
-      return this.#transact(verb);
+      return question(this.#state);
     } catch (error) {
-      undo();
-      const isFull = error instanceof TaskqueueError && error.code === "STORE_FULL";
-      if (!isFull || room === "takes" || !this.#reserve?.release()) throw error;
-      this.#options.log.warn({ dir: this.#dir }, "the disk is full; its reserve is used to let reports through");
-      return this.#attempt(verb, room, undo);
+      const known = storeError(error);
+      // A write that failed within lmdb shows at the next read.
+      if (known !== error) this.#giveUp("keep all entries");
+      throw known;
     }
   }
 
-  #transact<Answer>(verb: () => Answer): Answer {
+  /** Proves that the disk takes writes. */
+  async probe(): Promise<void> {
+    while (this.#gate !== undefined) await this.#gate;
+    if (this.#failure !== undefined) throw this.#failure;
     try {
-      return this.#file.transact(verb);
+      this.#reserve.probe();
     } catch (error) {
       throw storeError(error);
     }
   }
 
-  /** Throws when the store is full; notices when it no longer is. */
-  #requireRoom(): void {
-    if (this.#reserve === undefined || this.#reserve.held) return;
-    const { clock } = this.#options;
-    if (clock.monotonic() - this.#reserveTriedAt >= RESERVE_RETRY_MS) {
-      this.#reserveTriedAt = clock.monotonic();
-      if (this.#reserve.take()) return;
+  #append(verb: Journaled, write: (entry: EntryWriter) => EntryWriter): void {
+    const bytes = write(this.#entry.begin(verb, ENTRY_HEAD_BYTES)).end();
+    try {
+      this.#journal.append(bytes);
+    } catch (error) {
+      const known = storeError(error);
+      const isFull = known instanceof TaskqueueError && known.code === "STORE_FULL";
+      if (!isFull || TAKING.has(verb) || !this.#reserve.release()) throw known;
+      this.#append(verb, write);
     }
-    throw new TaskqueueError("STORE_FULL", "the disk of the embedded store is full");
   }
+
+  async #synced(journal: Journal): Promise<void> {
+    try {
+      // A journal is worth nothing without the one before it.
+      await this.#unsafe?.sync();
+      await journal.sync();
+    } catch (error) {
+      this.#fail(error);
+      throw this.#failure;
+    }
+  }
+
+  /** Something changed: sees to it that it gets to the disk in time. */
+  #schedule(): void {
+    const { clock } = this.#options;
+    this.#dirtySince ??= clock.monotonic();
+    if (this.#file.writes >= CHECKPOINT_WRITES) {
+      if (this.#checkpoint === undefined) this.#startCheckpoint();
+      else if (this.#file.writes >= WRITES_MAX) this.#gate ??= this.#waitFor(this.#checkpoint);
+    }
+    this.#cancelTimer ??= clock.after(SYNC_MS, () => {
+      this.#cancelTimer = undefined;
+      void this.#tick();
+    });
+  }
+
+  async #waitFor(checkpoint: Promise<void>): Promise<void> {
+    await checkpoint;
+    this.#gate = undefined;
+  }
+
+  async #tick(): Promise<void> {
+    const journal = this.#journal;
+    if (this.#options.sync !== "no") await this.#synced(journal).catch(() => {});
+    if (this.#failure !== undefined || this.#dirtySince === undefined) return;
+    const isOld = this.#options.clock.monotonic() - this.#dirtySince >= CHECKPOINT_MS;
+    if (isOld && this.#checkpoint === undefined) this.#startCheckpoint();
+    else this.#schedule();
+  }
+
+  #startCheckpoint(): void {
+    const { clock } = this.#options;
+    if (clock.monotonic() < this.#checkpointNotBefore) return;
+    this.#checkpoint = this.#makeCheckpoint()
+      .catch((error: unknown) => {
+        const known = storeError(error);
+        if (!(known instanceof TaskqueueError && known.code === "STORE_FULL")) return this.#fail(error);
+        this.#checkpointNotBefore = clock.monotonic() + FULL_RETRY_MS;
+        this.#options.log.warn({ dir: this.#dir, err: error }, "the disk is full; the journal cannot be wound up");
+        this.#reserve.release();
+      })
+      .finally(() => {
+        this.#checkpoint = undefined;
+        if (this.#dirtySince !== undefined) this.#schedule();
+      });
+  }
+
+  async #makeCheckpoint(): Promise<void> {
+    if (this.#unsafe === undefined) {
+      let open = () => {};
+      this.#gate = new Promise((resolve) => {
+        open = resolve;
+      });
+      try {
+        this.#unsafe = await this.#rotate();
+      } finally {
+        this.#gate = undefined;
+        open();
+      }
+    }
+    await this.#unsafe.sync();
+    await this.#checkpoints.make(this.#journal.number);
+    this.#unsafe.close();
+    this.#unsafe = undefined;
+    this.#forgetJournals();
+  }
+
+  /** Commits, and begins a new journal. Returns the old one, which is needed until there is a checkpoint. */
+  async #rotate(): Promise<Journal> {
+    const next = new Journal(this.#dir, this.#journal.number + 1);
+    try {
+      await this.#commit();
+    } catch (error) {
+      next.close();
+      removeJournal(this.#dir, next.number);
+      throw error;
+    }
+    const old = this.#journal;
+    this.#journal = next;
+    return old;
+  }
+
+  async #commit(): Promise<void> {
+    try {
+      await saveFile(this.#state, this.#file);
+    } catch (error) {
+      try {
+        this.#reload();
+      } catch (second) {
+        // At once: verbs that wait at the gate must not find a store without a transaction.
+        this.#fail(second);
+      }
+      throw error;
+    }
+    this.#dirtySince = undefined;
+  }
+
+  /** The transaction is gone: does again what happened since the last commit. */
+  #reload(): void {
+    this.#state.topics.forget();
+    this.#file.begin();
+    replayOne(this.#state, this.#dir, this.#journal.number);
+  }
+
+  #giveUp(how: "drop the last entry" | "keep all entries"): void {
+    this.#state.wakes = [];
+    const rebuild = async () => {
+      try {
+        if (how === "drop the last entry") this.#journal.dropLast();
+        await this.#file.abort();
+        this.#reload();
+      } catch (error) {
+        this.#fail(error);
+      }
+      this.#gate = undefined;
+    };
+    this.#gate ??= rebuild();
+  }
+
+  #forgetJournals(): void {
+    for (const number of journalsIn(this.#dir)) if (number < this.#journal.number) removeJournal(this.#dir, number);
+  }
+
+  #fail(error: unknown): void {
+    if (this.#failure !== undefined) return;
+    // After a failed sync the kernel may have dropped what it could not write: nothing said from here on could be kept.
+    this.#failure = new TaskqueueError("STORE_READ_ONLY", "the embedded store failed, and must be opened anew", {
+      cause: error,
+    });
+    this.#options.log.error({ dir: this.#dir, err: error }, "the embedded store failed; it takes no more changes");
+  }
+}
+
+/** Commits, and begins anew. When it throws, no transaction is open. */
+async function saveFile(state: State, file: LmdbFile): Promise<void> {
+  state.topics.save();
+  await file.commit();
+  file.begin();
 }
 
 /** What kept the store from opening, in words. */

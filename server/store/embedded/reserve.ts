@@ -1,37 +1,82 @@
 /**
  * Disk space kept back, as a file of zeros, for the changes that free room: on
- * a full disk even removing a task takes new pages first. Whoever needs it
- * releases it, and until it is there again nothing new is taken in.
+ * a full disk even the end of a task must be written down first. Whoever needs
+ * it releases it, and until it is there again nothing new is taken in.
  */
 import { closeSync, fsyncSync, openSync, rmSync, statSync, writeSync } from "node:fs";
 import { join } from "node:path";
+import { TaskqueueError } from "../../domain/errors.js";
+import type { Clock } from "../../lib/clock.js";
+import type { Log } from "../../lib/log.js";
 
 export const RESERVE_FILE = "reserve";
+export const PROBE_FILE = "probe";
 
-const RESERVE_BYTES = 8 * 1024 * 1024;
+const RESERVE_BYTES = 16 * 1024 * 1024;
 const STEP_BYTES = 1024 * 1024;
+/** How often a full store tries to take its reserve again. */
+const RETRY_MS = 1000;
+const PROBE = Buffer.from("1");
+
+export interface ReserveOptions {
+  readonly dir: string;
+  /** False for a store that is not to be opened again: it has no reserve. */
+  readonly isKept: boolean;
+  readonly clock: Clock;
+  readonly log: Log;
+}
 
 export class Reserve {
+  readonly #options: ReserveOptions;
   readonly #path: string;
+  readonly #probe: number;
   #held: boolean;
+  #triedAt: number;
 
-  constructor(dir: string) {
-    this.#path = join(dir, RESERVE_FILE);
+  constructor(options: ReserveOptions) {
+    this.#options = options;
+    this.#path = join(options.dir, RESERVE_FILE);
+    this.#probe = openSync(join(options.dir, PROBE_FILE), "w", 0o600);
     this.#held = statSync(this.#path, { throwIfNoEntry: false })?.size === RESERVE_BYTES;
+    this.#triedAt = options.clock.monotonic();
+    if (options.isKept && !this.#held) this.#take();
   }
 
-  get held(): boolean {
-    return this.#held;
+  close(): void {
+    closeSync(this.#probe);
   }
 
-  /** Takes the space; tells whether it is there. */
-  take(): boolean {
-    if (this.#held) return true;
+  /** Throws when the disk takes no writes at all. A full one does. */
+  probe(): void {
+    writeSync(this.#probe, PROBE, 0, PROBE.length, 0);
+  }
+
+  /** Throws STORE_FULL when the reserve is needed by others; notices when it no longer is. */
+  requireRoom(): void {
+    const { isKept, clock } = this.#options;
+    if (!isKept || this.#held) return;
+    if (clock.monotonic() - this.#triedAt >= RETRY_MS) {
+      this.#triedAt = clock.monotonic();
+      if (this.#take()) return;
+    }
+    throw new TaskqueueError("STORE_FULL", "the disk of the embedded store is full");
+  }
+
+  /** Gives the space away; tells whether there was any. */
+  release(): boolean {
+    if (!this.#held) return false;
+    rmSync(this.#path, { force: true });
+    this.#held = false;
+    this.#options.log.warn({ dir: this.#options.dir }, "the disk is full; the reserve is used to let reports through");
+    return true;
+  }
+
+  #take(): boolean {
     try {
       const file = openSync(this.#path, "w", 0o600);
       try {
         const zeros = Buffer.alloc(STEP_BYTES);
-        for (let at = 0; at < RESERVE_BYTES; at += STEP_BYTES) writeSync(file, zeros, 0, STEP_BYTES, at);
+        for (let at = 0; at < RESERVE_BYTES; ) at += writeSync(file, zeros, 0, STEP_BYTES, at);
         fsyncSync(file);
       } finally {
         closeSync(file);
@@ -42,13 +87,5 @@ export class Reserve {
       rmSync(this.#path, { force: true });
     }
     return this.#held;
-  }
-
-  /** Gives the space away; tells whether there was any. */
-  release(): boolean {
-    if (!this.#held) return false;
-    rmSync(this.#path, { force: true });
-    this.#held = false;
-    return true;
   }
 }

@@ -6,7 +6,7 @@ import type { SessionId } from "../../domain/ids.js";
 import type { Millis } from "../../domain/task.js";
 import type { NewSession, Page, SessionRecord, SessionRef, Undelivered } from "../store.js";
 import type { Tables } from "./database.js";
-import { bound, expiryKey, expirySession, nameKey, sessionPartKey, successor, textKey } from "./keys.js";
+import { bound, expiryKey, expiryMoment, expirySession, nameKey, sessionPartKey, successor, textKey } from "./keys.js";
 import { putParts, readParts, removeParts } from "./parts.js";
 import type { Topics } from "./topic-state.js";
 
@@ -104,6 +104,11 @@ export class Sessions {
       }
     }
     return { sessions };
+  }
+
+  isAnyExpired(now: Millis): boolean {
+    const key = this.#tables.expiry.firstKey(FIRST, END);
+    return key !== undefined && expiryMoment(key) <= now;
   }
 
   extend(untilMs: Millis): number {

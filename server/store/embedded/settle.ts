@@ -183,8 +183,8 @@ export function expire(
   const undelivered = new Set(options.undelivered);
   const ids = topic.leases.idsOf(session);
   const expired: Expired[] = [];
-  for (const id of ids) {
-    if (expired.length === options.limit) break;
+  // Sorted where the limit chooses, so that a replay chooses the same ones.
+  for (const id of ids.size > options.limit ? [...ids].sort().slice(0, options.limit) : [...ids]) {
     const lease = topic.leases.get(id);
     if (lease !== undefined) expired.push(expireOne(change, { id, lease }, undelivered, options));
   }

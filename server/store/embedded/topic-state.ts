@@ -4,7 +4,7 @@
  * Waiting and ended tasks are never in memory; leased ones are as many as the
  * workers have slots.
  *
- * The figures are written once per verb that changed them.
+ * The figures are written before each commit, once for all verbs since the last.
  */
 import type { TopicName } from "../../domain/ids.js";
 import { COUNTERS, type TopicSettings } from "../../domain/topic.js";
@@ -50,6 +50,7 @@ const UNCONFIGURED: TopicSettings = { paused: false };
 export class Topics {
   readonly #tables: Tables;
   readonly #loaded = new Map<TopicName, TopicState>();
+  readonly #changed = new Set<TopicState>();
 
   constructor(tables: Tables) {
     this.#tables = tables;
@@ -69,9 +70,14 @@ export class Topics {
     scratch.writeUInt32BE(number + 1);
     book.put(textKey(NEXT_TOPIC), scratchUpTo(4));
     const topic = blank(name, number);
-    this.save(topic);
     this.#loaded.set(name, topic);
+    this.#put(topic);
     return topic;
+  }
+
+  /** The topic's figures are going to change. */
+  touch(topic: TopicState): void {
+    if (topic.number > 0) this.#changed.add(topic);
   }
 
   /** Whether the topic was ever enqueued to or configured. */
@@ -81,31 +87,31 @@ export class Topics {
     return this.#tables.topic.get(textKey(name))?.readDoubleBE(figureAt(FIGURES.indexOf("exists"))) === 1;
   }
 
-  isLoaded(name: TopicName): boolean {
-    return this.#loaded.has(name);
+  /** Writes the figures that changed; to be called before a commit. */
+  save(): void {
+    for (const topic of this.#changed) this.#put(topic);
+    this.#changed.clear();
   }
 
-  save({ name, number, figures }: TopicState): void {
+  #put({ name, number, figures }: TopicState): void {
     let at = scratch.writeUInt32BE(number);
     for (const figure of FIGURES) at = scratch.writeDoubleBE(figures[figure], at);
     this.#tables.topic.put(textKey(name), scratchUpTo(at));
   }
 
-  /** Drops a topic from memory: what is there may not be what is on disk. */
-  forget(name: TopicName): void {
-    this.#loaded.delete(name);
-  }
-
-  forgetAll(): void {
+  /** Drops everything from memory: it is no longer what is on disk. */
+  forget(): void {
     this.#loaded.clear();
+    this.#changed.clear();
   }
 
-  configure(name: TopicName, settings: TopicSettings): void {
+  configure(name: TopicName, settings: TopicSettings): TopicState {
     const topic = this.create(name);
     topic.settings = settings;
     topic.figures.exists = 1;
-    this.save(topic);
+    this.#changed.add(topic);
     this.#tables.settings.put(textKey(name), Buffer.from(JSON.stringify(settings)));
+    return topic;
   }
 
   #load(name: TopicName): TopicState | undefined {

@@ -22,8 +22,6 @@ import type {
   NewSession,
   NewTask,
   Page,
-  ScrubProblem,
-  ScrubProblemKind,
   SessionRecord,
   TopicRow,
   Undelivered,
@@ -64,7 +62,7 @@ export function optionalNumber(reply: Reply | undefined): number | undefined {
   return typeof reply === "number" || present(reply) ? number(reply) : undefined;
 }
 
-function present(reply: Reply | undefined): reply is Buffer {
+export function present(reply: Reply | undefined): reply is Buffer {
   return Buffer.isBuffer(reply) && reply.length > 0;
 }
 
@@ -249,23 +247,6 @@ export function decodeExpired(reply: Reply): Expired {
   };
 }
 
-/** What a script of a scrub found; see scripts/fragments/scrub.lua. */
-export function decodeScrubProblems(reply: Reply | undefined): ScrubProblem[] {
-  return list(reply).map((problem) => {
-    const [kind, id, detail, repaired] = list(problem);
-    return {
-      kind: text(kind) as ScrubProblemKind,
-      ...(present(id) ? { id: text(id) as TaskId } : {}),
-      detail: text(detail),
-      repaired: number(repaired) === 1,
-    };
-  });
-}
-
-export function sessionIds(reply: Reply | undefined): SessionId[] {
-  return list(reply).map((id) => text(id) as SessionId);
-}
-
 export function taskIds(reply: Reply | undefined): TaskId[] {
   return list(reply).map((id) => text(id) as TaskId);
 }
@@ -286,7 +267,7 @@ export function topicNames(reply: readonly Reply[]): TopicName[] {
   return reply.map((name) => text(name) as TopicName);
 }
 
-/** The reply of describe.lua. `enqueued` is also what places are numbered by, and `started` what tokens are. */
+/** The reply of describe.lua. `enqueued` is also what places are numbered by. */
 export function decodeTopic(topic: TopicName, reply: readonly Reply[]): TopicRow {
   const [counters, sizes, line, nextDue, settings] = reply;
   const numbers = new Map<string, number>();

@@ -20,7 +20,7 @@ export const TOPIC_KEYS = [
   "completed", // zset moment of completion, place and id: those that are kept
   "cancelled", // zset moment of cancellation, place and id: those that are kept
   "retention", // zset moment the retention ends, place and id
-  "holders", // hash session -> moment it was opened, or "-" once it is over
+  "holders", // hash session -> epoch at which it is open, or "-" once it is over
   "meta", // hash id -> failures, lost leases, error
   "cancels", // hash id -> "1": leased tasks that are to be cancelled
   "progress", // hash id -> fraction and message

@@ -134,8 +134,8 @@ function packGroup(refs: readonly LeaseRef[]): Buffer {
   for (const { id, token } of refs) {
     buffer[end] = id.length;
     end += 1 + buffer.write(id, end + 1, "latin1");
-    // Eleven digits: the number they write, in six bytes.
-    end += buffer.write(`0${token}`, end, "hex");
+    // Twelve digits: the number they write, in six bytes.
+    end += buffer.write(token, end, "hex");
   }
   return buffer;
 }

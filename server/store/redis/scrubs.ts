@@ -1,6 +1,6 @@
 /**
- * A scrub of a topic, piece by piece: first its tasks, then whatever points to
- * tasks, then sessions and leases, at last the figures. Each piece is one
+ * A scrub of a topic, piece by piece: first its tasks, then sessions and leases,
+ * then whatever else points to tasks, at last the figures. Each piece is one
  * script, and so of one moment; what the walk must remember between them is in
  * the cursor.
  *
@@ -12,7 +12,7 @@ import { invalid } from "../../domain/errors.js";
 import type { SessionId, TaskId, TopicName } from "../../domain/ids.js";
 import { LIMITS } from "../../domain/limits.js";
 import type { ScrubAnswer, ScrubOptions, ScrubProblem } from "../store.js";
-import { decodeCursor, encodeCursor, list, sessionIds, text } from "./codec.js";
+import { decodeCursor, encodeCursor, list, text } from "./codec.js";
 import type { Connection } from "./connection.js";
 import type { Keys } from "./keys.js";
 import { describe } from "./scripts/describe.js";
@@ -23,9 +23,10 @@ import { ENTRY_SECTIONS, scrubEntries } from "./scripts/scrub-entries.js";
 import { scrubLeases } from "./scripts/scrub-leases.js";
 import { scrubStrays } from "./scripts/scrub-strays.js";
 import { scrubTasks } from "./scripts/scrub-tasks.js";
+import { sessionIds } from "./scrub-codec.js";
 import type { Sessions } from "./sessions.js";
 
-const SECTIONS = ["tasks", ...ENTRY_SECTIONS, "holders", "leases", "counts", "end"] as const;
+const SECTIONS = ["tasks", "holders", "leases", ...ENTRY_SECTIONS, "counts", "end"] as const;
 type Section = (typeof SECTIONS)[number];
 
 /** Where a walk is. */
@@ -49,6 +50,8 @@ interface Piece {
 }
 
 const CURSOR_START = "0";
+/** Of one script: nobody waits for Redis longer than for any other verb. */
+const PORTION_MAX = 100;
 
 export class Scrubs {
   readonly #connection: Connection;
@@ -66,7 +69,10 @@ export class Scrubs {
     const problems: ScrubProblem[] = [];
     let checked = 0;
     while (walk.section !== "end" && checked < options.limit) {
-      const piece = await this.#piece(topic, walk, { ...options, limit: options.limit - checked });
+      const piece = await this.#piece(topic, walk, {
+        ...options,
+        limit: Math.min(PORTION_MAX, options.limit - checked),
+      });
       problems.push(...piece.problems);
       checked += piece.checked;
     }
@@ -90,7 +96,7 @@ export class Scrubs {
         return this.#tasks(topic, walk, options);
       case "holders": {
         const piece = await this.#holders(topic, options);
-        enter(walk, "leases");
+        enter(walk, after("holders"));
         return piece;
       }
       case "leases":
@@ -203,7 +209,7 @@ export class Scrubs {
       } while (isWithin && checked < limit);
       if (isWithin) return { checked, problems };
     }
-    enter(walk, "counts");
+    enter(walk, after("leases"));
     return { checked, problems };
   }
 }

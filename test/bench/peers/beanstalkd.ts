@@ -16,9 +16,8 @@ import { Connection } from "./beanstalkd/connection.js";
 /** Of the binlog, as arguments. */
 const SYNC = { always: ["-f", "0"], everysec: ["-f", "1000"], no: ["-F"] } as const;
 /**
- * Connections of a worker with more jobs in flight than that. Each holds one
- * job, so that this bounds the jobs held at once; more connections made
- * beanstalkd slower, not faster.
+ * Connections of a worker, when more jobs than that are in flight. Each holds
+ * one job. Of 10, 50, 200 and 1,000 connections 50 and 200 did best.
  */
 const CONNECTIONS_MAX = 50;
 

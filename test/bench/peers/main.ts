@@ -3,7 +3,7 @@
  * same concurrency, the same Redis settings, in one alternating run.
  *
  * Each peer is used as its own documentation advises. BullMQ: addBulk for many
- * jobs, `concurrency`, removeOnComplete. beanstalkd: pipelined puts, a
+ * jobs, `concurrency`, removeOnComplete; four workers share a high concurrency. beanstalkd: pipelined puts, a
  * connection per job held, the binlog synced once a second like Redis'
  * append-only file. asynq: its Go client and server, many goroutines that
  * enqueue, `Concurrency`. ARGS="--in-flight 200" and the like go to every part.

@@ -1,5 +1,14 @@
 /** How often a task may run: its failures and its lost leases are counted, and bounded. */
-import { isConfirmed, type Ledger, mayBeForgotten, type Run, recordsOf, reportOf, wasRefused } from "../ledger.js";
+import {
+  isConfirmed,
+  type Ledger,
+  mayBeForgotten,
+  mayHaveTimedOut,
+  type Run,
+  recordsOf,
+  reportOf,
+  wasRefused,
+} from "../ledger.js";
 import type { Invariant } from "./invariant.js";
 
 /**
@@ -39,8 +48,7 @@ function failuresOf(ledger: Ledger, runs: readonly Run[]): { least: number; most
   let excused = false;
   for (const run of runs) {
     const failed = reportOf(run) === "failed" || reportOf(run) === "buried";
-    // The broker itself fails an attempt that ran out of time.
-    if ((failed && !wasRefused(ledger, run)) || run.abortReason === "TASK_TIMEOUT") most++;
+    if ((failed && !wasRefused(ledger, run)) || mayHaveTimedOut(ledger, run)) most++;
     if (!failed || !isConfirmed(run)) continue;
     least++;
     excused ||= mayBeForgotten(ledger, run.endedUs ?? run.startedUs, run.settledUs ?? run.startedUs);

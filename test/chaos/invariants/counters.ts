@@ -5,6 +5,7 @@ import {
   isConfirmed,
   type Ledger,
   mayBeForgotten,
+  mayHaveTimedOut,
   promiseOf,
   type Run,
   reportOf,
@@ -99,9 +100,8 @@ function checkLeases(ledger: Ledger, figures: Figures, tasks: readonly TaskView[
   check("started leases", figure(figures, "started"), seen, Number.POSITIVE_INFINITY);
   const failed = runs.filter((run) => reportOf(run) === "failed" || reportOf(run) === "buried");
   const certainly = failed.filter((run) => isConfirmed(run) && stands(run.startedUs, run.settledUs)).length;
-  // The broker itself fails an attempt that ran out of time.
   const mayHaveFailed = (run: Run) =>
-    run.abortReason === "TASK_TIMEOUT" || (failed.includes(run) && !wasRefused(ledger, run));
+    mayHaveTimedOut(ledger, run) || (failed.includes(run) && !wasRefused(ledger, run));
   const possibly = runs.filter(mayHaveFailed).length;
   check("failures", figure(figures, "retried") + figure(figures, "failed"), certainly, possibly);
   const buried = count(tasks, ({ listed }) => listed?.state === "dead" && listed.deadReason !== "lost_leases");

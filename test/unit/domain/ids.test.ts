@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import {
+  fenceAt,
   leaseToken,
   parseLeaseToken,
   parseSessionId,
@@ -39,9 +40,18 @@ test.each<[keyof typeof PARSERS, number]>([
   ]);
 });
 
+test("fencing numbers rise from lease to lease, and never fall behind the time", () => {
+  const now = Date.UTC(2026, 6, 1);
+  const first = fenceAt(0, now) + 1;
+  expect(fenceAt(first, now)).toBe(first);
+  // The store forgot the leases of its last second.
+  expect(fenceAt(first - 100_000, now + 1_000)).toBeGreaterThan(first + 100_000);
+  expect(leaseToken(fenceAt(0, Date.UTC(2094, 0, 1)))).toHaveLength(12);
+});
+
 test("lease tokens rise as strings when their numbers do", () => {
   fc.assert(
-    fc.property(fc.nat(2 ** 44 - 1), fc.nat(2 ** 44 - 1), (a, b) => {
+    fc.property(fc.nat(2 ** 48 - 1), fc.nat(2 ** 48 - 1), (a, b) => {
       expect(parseLeaseToken(leaseToken(a))).toBe(leaseToken(a));
       expect(leaseToken(a) < leaseToken(b)).toBe(a < b);
     }),

@@ -66,6 +66,13 @@ describe("a loop", () => {
     expect(ticks).toEqual([0, 60_000, 120_000]);
   });
 
+  test("keeps to an interval that is longer than a minute", async () => {
+    const { clock, loop, ticks } = rig(async () => undefined, { intervalMs: 600_000 });
+    loop.start(600_000);
+    await clock.advance(1_200_000);
+    expect(ticks).toEqual([600_000, 1_200_000]);
+  });
+
   test("ticks sooner when it is poked, not later", async () => {
     const { clock, loop, ticks } = rig(async () => undefined);
     loop.start();

@@ -3,7 +3,6 @@
  * corners of the protocol that a real broker reaches only by luck. It speaks
  * the generated code, so that the SDK's own codecs are checked against it.
  */
-import { setTimeout as sleep } from "node:timers/promises";
 import {
   BrokerServiceDefinition,
   type EnqueueStreamRequest,
@@ -42,19 +41,19 @@ export class Queue<Item> {
   async take(what: string, timeoutMs = 5_000): Promise<Item> {
     const item = this.#items.shift();
     if (item !== undefined) return item;
-    const timeout = new AbortController();
-    try {
-      return await Promise.race([
-        new Promise<Item>((resolve) => {
-          this.#takers.push(resolve);
-        }),
-        sleep(timeoutMs, undefined, { signal: timeout.signal }).then(() => {
-          throw new Error(`no ${what} within ${timeoutMs} ms`);
-        }),
-      ]);
-    } finally {
-      timeout.abort();
-    }
+    return await new Promise<Item>((resolve, reject) => {
+      const timeout = AbortSignal.timeout(timeoutMs);
+      const giveUp = () => {
+        this.#takers.splice(this.#takers.indexOf(taker), 1);
+        reject(new Error(`no ${what} within ${timeoutMs} ms`));
+      };
+      const taker = (taken: Item) => {
+        timeout.removeEventListener("abort", giveUp);
+        resolve(taken);
+      };
+      this.#takers.push(taker);
+      timeout.addEventListener("abort", giveUp, { once: true });
+    });
   }
 }
 

@@ -2,8 +2,8 @@ import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { DEPTH_MAX } from "../../../sdk/args.js";
-import { jitteredBackoffMs, randomId } from "../../../sdk/clock.js";
 import { cutToBytes, isTaskId, LIMITS } from "../../../sdk/limits.js";
+import { jitteredBackoffMs, randomId } from "../../../sdk/random.js";
 import { VERSION } from "../../../sdk/version.js";
 import { LIMITS as SERVER } from "../../../server/domain/limits.js";
 

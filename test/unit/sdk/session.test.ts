@@ -24,13 +24,13 @@ describe("a lost stream", () => {
       slots: 24,
       resume: { sessionId: "session-1", sessionSecret: "secret", leaseTokens: ["token-slow", "token-quick"] },
     });
-    // Numbers begin anew, the report is made again, and what runs is confirmed.
+    // Numbers begin anew, and the report is made again.
     expect(await next.update()).toMatchObject({
       number: 1,
       received: 0,
       slots: undefined,
       completed: [{ leaseToken: "token-quick" }],
-      renew: ["token-slow"],
+      renew: [],
     });
     open.open();
     expect(await next.update()).toMatchObject({ number: 2, completed: [{ leaseToken: "token-slow" }] });
@@ -283,8 +283,10 @@ test("a session can be renewed from a thread, while the event loop is busy", asy
     { renewFromThread: true },
     { sessionTimeout: { seconds: 0, nanos: 300_000_000 } },
   );
-  const keepAlive = setInterval(() => attached.stream.send({ heartbeat: 1 }), 50);
-  await until("the thread has renewed the session twice", () => attached.broker.renewals.length >= 2);
-  clearInterval(keepAlive);
+  await until("the thread has renewed the session twice", () => {
+    // The stream is alive as well, or the worker would look for another one.
+    attached.stream.send({ heartbeat: 1 });
+    return attached.broker.renewals.length >= 2;
+  });
   expect(attached.broker.renewals[0]).toEqual({ sessionId: "session-1", sessionSecret: "secret" });
 });

@@ -110,6 +110,20 @@ describe("a worker", () => {
     expect(attached.worker.held).toBe(0);
   });
 
+  test("forgets no task when processors throw at once, while others are being entered", async () => {
+    const seen: unknown[] = [];
+    const processor = (input: unknown[]) => {
+      seen.push(input[0]);
+      if (Number(input[0]) % 3 === 0) throw new Error("at once");
+      return new Promise((resolve) => setImmediate(resolve));
+    };
+    await using attached = await attach(processor, { concurrency: 2, prefetch: 40 });
+    attached.stream.deliver(...Array.from({ length: 42 }, (_, n) => ({ id: `t${n}`, args: [n] })));
+    expect((await attached.stream.reports(42)).failed).toHaveLength(14);
+    expect(seen).toEqual(Array.from({ length: 42 }, (_, n) => n));
+    expect(attached.worker.held).toBe(0);
+  });
+
   test("answers a heartbeat at once, also when it has nothing else to say", async () => {
     await using attached = await attach(() => {});
     attached.stream.send({ heartbeat: 42 });

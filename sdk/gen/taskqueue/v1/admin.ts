@@ -78,6 +78,132 @@ export function taskOutcomeToJSON(object: TaskOutcome): string {
   }
 }
 
+/** Kinds of problems, and what a repair does about them. */
+export const ScrubProblemKind = {
+  /** UNSPECIFIED - A kind that this version does not know. */
+  UNSPECIFIED: 0,
+  /** STRAY_TASK - A task in no state, which would never run. Made ready, at its place. */
+  STRAY_TASK: 1,
+  /**
+   * TWO_STATES - A task in more than one state. Kept in the one in which it is least lost:
+   * leased, else ready.
+   */
+  TWO_STATES: 2,
+  /** GHOST_ENTRY - A place in a queue without its task. Removed. */
+  GHOST_ENTRY: 3,
+  /** GHOST_LEASE - A lease without its task. Removed. */
+  GHOST_LEASE: 4,
+  /**
+   * ORPHAN_LEASE - A lease of a session that does not exist, which nobody would end. Released,
+   * uncharged.
+   */
+  ORPHAN_LEASE: 5,
+  /** GHOST_NOTE - An error, progress, result or wish to cancel without its task. Removed. */
+  GHOST_NOTE: 6,
+  /**
+   * WRONG_INDEX - A task that is not found by its external id, or an external id without its
+   * task. Put right.
+   */
+  WRONG_INDEX: 7,
+  /**
+   * WRONG_RETENTION - An ended task that would never be forgotten, or a retention without its
+   * task. Put right.
+   */
+  WRONG_RETENTION: 8,
+  /**
+   * WRONG_BYTES - The bytes of the topic are not those of its tasks; judged only when the
+   * topic held still during the walk. Set.
+   */
+  WRONG_BYTES: 9,
+  /** WRONG_COUNT - Sizes or counters that do not add up. Set where the right figure is known. */
+  WRONG_COUNT: 10,
+} as const;
+
+export type ScrubProblemKind = typeof ScrubProblemKind[keyof typeof ScrubProblemKind];
+
+export namespace ScrubProblemKind {
+  export type UNSPECIFIED = typeof ScrubProblemKind.UNSPECIFIED;
+  export type STRAY_TASK = typeof ScrubProblemKind.STRAY_TASK;
+  export type TWO_STATES = typeof ScrubProblemKind.TWO_STATES;
+  export type GHOST_ENTRY = typeof ScrubProblemKind.GHOST_ENTRY;
+  export type GHOST_LEASE = typeof ScrubProblemKind.GHOST_LEASE;
+  export type ORPHAN_LEASE = typeof ScrubProblemKind.ORPHAN_LEASE;
+  export type GHOST_NOTE = typeof ScrubProblemKind.GHOST_NOTE;
+  export type WRONG_INDEX = typeof ScrubProblemKind.WRONG_INDEX;
+  export type WRONG_RETENTION = typeof ScrubProblemKind.WRONG_RETENTION;
+  export type WRONG_BYTES = typeof ScrubProblemKind.WRONG_BYTES;
+  export type WRONG_COUNT = typeof ScrubProblemKind.WRONG_COUNT;
+}
+
+export function scrubProblemKindFromJSON(object: any): ScrubProblemKind {
+  switch (object) {
+    case 0:
+    case "SCRUB_PROBLEM_KIND_UNSPECIFIED":
+      return ScrubProblemKind.UNSPECIFIED;
+    case 1:
+    case "SCRUB_PROBLEM_KIND_STRAY_TASK":
+      return ScrubProblemKind.STRAY_TASK;
+    case 2:
+    case "SCRUB_PROBLEM_KIND_TWO_STATES":
+      return ScrubProblemKind.TWO_STATES;
+    case 3:
+    case "SCRUB_PROBLEM_KIND_GHOST_ENTRY":
+      return ScrubProblemKind.GHOST_ENTRY;
+    case 4:
+    case "SCRUB_PROBLEM_KIND_GHOST_LEASE":
+      return ScrubProblemKind.GHOST_LEASE;
+    case 5:
+    case "SCRUB_PROBLEM_KIND_ORPHAN_LEASE":
+      return ScrubProblemKind.ORPHAN_LEASE;
+    case 6:
+    case "SCRUB_PROBLEM_KIND_GHOST_NOTE":
+      return ScrubProblemKind.GHOST_NOTE;
+    case 7:
+    case "SCRUB_PROBLEM_KIND_WRONG_INDEX":
+      return ScrubProblemKind.WRONG_INDEX;
+    case 8:
+    case "SCRUB_PROBLEM_KIND_WRONG_RETENTION":
+      return ScrubProblemKind.WRONG_RETENTION;
+    case 9:
+    case "SCRUB_PROBLEM_KIND_WRONG_BYTES":
+      return ScrubProblemKind.WRONG_BYTES;
+    case 10:
+    case "SCRUB_PROBLEM_KIND_WRONG_COUNT":
+      return ScrubProblemKind.WRONG_COUNT;
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum ScrubProblemKind");
+  }
+}
+
+export function scrubProblemKindToJSON(object: ScrubProblemKind): string {
+  switch (object) {
+    case ScrubProblemKind.UNSPECIFIED:
+      return "SCRUB_PROBLEM_KIND_UNSPECIFIED";
+    case ScrubProblemKind.STRAY_TASK:
+      return "SCRUB_PROBLEM_KIND_STRAY_TASK";
+    case ScrubProblemKind.TWO_STATES:
+      return "SCRUB_PROBLEM_KIND_TWO_STATES";
+    case ScrubProblemKind.GHOST_ENTRY:
+      return "SCRUB_PROBLEM_KIND_GHOST_ENTRY";
+    case ScrubProblemKind.GHOST_LEASE:
+      return "SCRUB_PROBLEM_KIND_GHOST_LEASE";
+    case ScrubProblemKind.ORPHAN_LEASE:
+      return "SCRUB_PROBLEM_KIND_ORPHAN_LEASE";
+    case ScrubProblemKind.GHOST_NOTE:
+      return "SCRUB_PROBLEM_KIND_GHOST_NOTE";
+    case ScrubProblemKind.WRONG_INDEX:
+      return "SCRUB_PROBLEM_KIND_WRONG_INDEX";
+    case ScrubProblemKind.WRONG_RETENTION:
+      return "SCRUB_PROBLEM_KIND_WRONG_RETENTION";
+    case ScrubProblemKind.WRONG_BYTES:
+      return "SCRUB_PROBLEM_KIND_WRONG_BYTES";
+    case ScrubProblemKind.WRONG_COUNT:
+      return "SCRUB_PROBLEM_KIND_WRONG_COUNT";
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum ScrubProblemKind");
+  }
+}
+
 /** Names a task. */
 export interface GetTaskRequest {
   /** Its topic. */
@@ -351,6 +477,45 @@ export interface ConfigureTopicRequest {
 export interface ConfigureTopicResponse {
   /** All settings of the topic. */
   settings: TopicSettings | undefined;
+}
+
+/** What to prove. */
+export interface ScrubRequest {
+  /** A topic. Default: all topics. */
+  topic: string;
+  /** Whether to put right what is found. Default: only tell. */
+  repair: boolean;
+  /**
+   * About how many tasks, leases and entries to look at in this call. 1 to
+   * 1,000. Default (0): 1,000.
+   */
+  limit: number;
+  /** From the piece before. Default: begin. */
+  pageToken: string;
+}
+
+/** What was found in this piece. */
+export interface ScrubResponse {
+  /** Tasks, leases and entries that were looked at. */
+  checked: number;
+  /** What is not as it must be; empty when all is well. */
+  problems: ScrubProblem[];
+  /** Gives the next piece; empty when everything was walked through. */
+  nextPageToken: string;
+}
+
+/** Something that is not as it must be. */
+export interface ScrubProblem {
+  /** The topic. */
+  topic: string;
+  /** What kind of problem. */
+  kind: ScrubProblemKind;
+  /** The task it concerns; empty when it concerns the topic. */
+  taskId: string;
+  /** What is wrong, for people. */
+  detail: string;
+  /** Whether it has been put right. */
+  repaired: boolean;
 }
 
 function createBaseGetTaskRequest(): GetTaskRequest {
@@ -2934,6 +3099,371 @@ export const ConfigureTopicResponse: MessageFns<ConfigureTopicResponse> = {
   },
 };
 
+function createBaseScrubRequest(): ScrubRequest {
+  return { topic: "", repair: false, limit: 0, pageToken: "" };
+}
+
+export const ScrubRequest: MessageFns<ScrubRequest> = {
+  encode(message: ScrubRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.topic !== "") {
+      writer.uint32(10).string(message.topic);
+    }
+    if (message.repair !== false) {
+      writer.uint32(16).bool(message.repair);
+    }
+    if (message.limit !== 0) {
+      writer.uint32(24).int32(message.limit);
+    }
+    if (message.pageToken !== "") {
+      writer.uint32(34).string(message.pageToken);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ScrubRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseScrubRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.topic = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.repair = reader.bool();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.limit = reader.int32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.pageToken = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ScrubRequest {
+    return {
+      topic: isSet(object.topic) ? globalThis.String(object.topic) : "",
+      repair: isSet(object.repair) ? globalThis.Boolean(object.repair) : false,
+      limit: isSet(object.limit) ? globalThis.Number(object.limit) : 0,
+      pageToken: isSet(object.pageToken)
+        ? globalThis.String(object.pageToken)
+        : isSet(object.page_token)
+        ? globalThis.String(object.page_token)
+        : "",
+    };
+  },
+
+  toJSON(message: ScrubRequest): unknown {
+    const obj: any = {};
+    if (message.topic !== "") {
+      obj.topic = message.topic;
+    }
+    if (message.repair !== false) {
+      obj.repair = message.repair;
+    }
+    if (message.limit !== 0) {
+      obj.limit = Math.round(message.limit);
+    }
+    if (message.pageToken !== "") {
+      obj.pageToken = message.pageToken;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ScrubRequest>): ScrubRequest {
+    return ScrubRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ScrubRequest>): ScrubRequest {
+    const message = createBaseScrubRequest();
+    message.topic = object.topic ?? "";
+    message.repair = object.repair ?? false;
+    message.limit = object.limit ?? 0;
+    message.pageToken = object.pageToken ?? "";
+    return message;
+  },
+};
+
+function createBaseScrubResponse(): ScrubResponse {
+  return { checked: 0, problems: [], nextPageToken: "" };
+}
+
+export const ScrubResponse: MessageFns<ScrubResponse> = {
+  encode(message: ScrubResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.checked !== 0) {
+      writer.uint32(8).int32(message.checked);
+    }
+    for (const v of message.problems) {
+      ScrubProblem.encode(v!, writer.uint32(18).fork()).join();
+    }
+    if (message.nextPageToken !== "") {
+      writer.uint32(26).string(message.nextPageToken);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ScrubResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseScrubResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.checked = reader.int32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.problems.push(ScrubProblem.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.nextPageToken = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ScrubResponse {
+    return {
+      checked: isSet(object.checked) ? globalThis.Number(object.checked) : 0,
+      problems: globalThis.Array.isArray(object?.problems)
+        ? object.problems.map((e: any) => ScrubProblem.fromJSON(e))
+        : [],
+      nextPageToken: isSet(object.nextPageToken)
+        ? globalThis.String(object.nextPageToken)
+        : isSet(object.next_page_token)
+        ? globalThis.String(object.next_page_token)
+        : "",
+    };
+  },
+
+  toJSON(message: ScrubResponse): unknown {
+    const obj: any = {};
+    if (message.checked !== 0) {
+      obj.checked = Math.round(message.checked);
+    }
+    if (message.problems?.length) {
+      obj.problems = message.problems.map((e) => ScrubProblem.toJSON(e));
+    }
+    if (message.nextPageToken !== "") {
+      obj.nextPageToken = message.nextPageToken;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ScrubResponse>): ScrubResponse {
+    return ScrubResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ScrubResponse>): ScrubResponse {
+    const message = createBaseScrubResponse();
+    message.checked = object.checked ?? 0;
+    message.problems = object.problems?.map((e) => ScrubProblem.fromPartial(e)) || [];
+    message.nextPageToken = object.nextPageToken ?? "";
+    return message;
+  },
+};
+
+function createBaseScrubProblem(): ScrubProblem {
+  return { topic: "", kind: 0, taskId: "", detail: "", repaired: false };
+}
+
+export const ScrubProblem: MessageFns<ScrubProblem> = {
+  encode(message: ScrubProblem, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.topic !== "") {
+      writer.uint32(10).string(message.topic);
+    }
+    if (message.kind !== 0) {
+      writer.uint32(16).int32(message.kind);
+    }
+    if (message.taskId !== "") {
+      writer.uint32(26).string(message.taskId);
+    }
+    if (message.detail !== "") {
+      writer.uint32(34).string(message.detail);
+    }
+    if (message.repaired !== false) {
+      writer.uint32(40).bool(message.repaired);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ScrubProblem {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseScrubProblem();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.topic = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.kind = reader.int32() as any;
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.taskId = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.detail = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.repaired = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ScrubProblem {
+    return {
+      topic: isSet(object.topic) ? globalThis.String(object.topic) : "",
+      kind: isSet(object.kind) ? scrubProblemKindFromJSON(object.kind) : 0,
+      taskId: isSet(object.taskId)
+        ? globalThis.String(object.taskId)
+        : isSet(object.task_id)
+        ? globalThis.String(object.task_id)
+        : "",
+      detail: isSet(object.detail) ? globalThis.String(object.detail) : "",
+      repaired: isSet(object.repaired) ? globalThis.Boolean(object.repaired) : false,
+    };
+  },
+
+  toJSON(message: ScrubProblem): unknown {
+    const obj: any = {};
+    if (message.topic !== "") {
+      obj.topic = message.topic;
+    }
+    if (message.kind !== 0) {
+      obj.kind = scrubProblemKindToJSON(message.kind);
+    }
+    if (message.taskId !== "") {
+      obj.taskId = message.taskId;
+    }
+    if (message.detail !== "") {
+      obj.detail = message.detail;
+    }
+    if (message.repaired !== false) {
+      obj.repaired = message.repaired;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ScrubProblem>): ScrubProblem {
+    return ScrubProblem.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ScrubProblem>): ScrubProblem {
+    const message = createBaseScrubProblem();
+    message.topic = object.topic ?? "";
+    message.kind = object.kind ?? 0;
+    message.taskId = object.taskId ?? "";
+    message.detail = object.detail ?? "";
+    message.repaired = object.repaired ?? false;
+    return message;
+  },
+};
+
 /** Inspect and repair. Errors as in BrokerService. */
 export type AdminServiceDefinition = typeof AdminServiceDefinition;
 export const AdminServiceDefinition = {
@@ -3072,6 +3602,23 @@ export const AdminServiceDefinition = {
       responseStream: false,
       options: {},
     },
+    /**
+     * Proves a piece of what the store holds, of one topic or of all: each task
+     * is in exactly one state, each lease has its task and its session, and the
+     * figures add up. Puts right what it safely can, if asked to. Call again with
+     * the page token until there is none. Brokers do the same by themselves, a
+     * piece every few seconds. A busy topic that nobody damaged has no problems.
+     * Repeating is safe. Errors: INVALID_ARGUMENT (foreign page token). Cost: a
+     * few dozen store calls of at most 100 tasks each.
+     */
+    scrub: {
+      name: "Scrub",
+      requestType: ScrubRequest as typeof ScrubRequest,
+      requestStream: false,
+      responseType: ScrubResponse as typeof ScrubResponse,
+      responseStream: false,
+      options: {},
+    },
   },
 } as const;
 
@@ -3158,6 +3705,16 @@ export interface AdminServiceImplementation<CallContextExt = {}> {
     request: ConfigureTopicRequest,
     context: CallContext & CallContextExt,
   ): Promise<DeepPartial<ConfigureTopicResponse>>;
+  /**
+   * Proves a piece of what the store holds, of one topic or of all: each task
+   * is in exactly one state, each lease has its task and its session, and the
+   * figures add up. Puts right what it safely can, if asked to. Call again with
+   * the page token until there is none. Brokers do the same by themselves, a
+   * piece every few seconds. A busy topic that nobody damaged has no problems.
+   * Repeating is safe. Errors: INVALID_ARGUMENT (foreign page token). Cost: a
+   * few dozen store calls of at most 100 tasks each.
+   */
+  scrub(request: ScrubRequest, context: CallContext & CallContextExt): Promise<DeepPartial<ScrubResponse>>;
 }
 
 export interface AdminServiceClient<CallOptionsExt = {}> {
@@ -3243,6 +3800,16 @@ export interface AdminServiceClient<CallOptionsExt = {}> {
     request: DeepPartial<ConfigureTopicRequest>,
     options?: CallOptions & CallOptionsExt,
   ): Promise<ConfigureTopicResponse>;
+  /**
+   * Proves a piece of what the store holds, of one topic or of all: each task
+   * is in exactly one state, each lease has its task and its session, and the
+   * figures add up. Puts right what it safely can, if asked to. Call again with
+   * the page token until there is none. Brokers do the same by themselves, a
+   * piece every few seconds. A busy topic that nobody damaged has no problems.
+   * Repeating is safe. Errors: INVALID_ARGUMENT (foreign page token). Cost: a
+   * few dozen store calls of at most 100 tasks each.
+   */
+  scrub(request: DeepPartial<ScrubRequest>, options?: CallOptions & CallOptionsExt): Promise<ScrubResponse>;
 }
 
 type Builtin = Date | Function | Uint8Array | string | number | boolean | undefined;

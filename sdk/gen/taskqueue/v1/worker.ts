@@ -153,7 +153,7 @@ export interface Resume {
 export interface WorkerUpdate {
   /**
    * The update's number on this stream, rising from 1. Required when the update
-   * reports anything. The broker's `settled` answers it; reports that were not
+   * reports anything, progress and renewals included. The broker's `settled` answers it; reports that were not
    * settled when a stream was lost are sent again on the next one.
    */
   number: number;

@@ -1,7 +1,7 @@
 /** Wrapper of scrub-counts.lua. */
 import type { ScrubProblem } from "../../store.js";
-import { decodeScrubProblems } from "../codec.js";
 import { defineTopicScript, unexpected } from "../script.js";
+import { decodeScrubProblems } from "../scrub-codec.js";
 import type { ScrubCall } from "./scrub-tasks.js";
 
 export interface ScrubCountsCall extends ScrubCall {

@@ -1,6 +1,7 @@
 /** Wrapper of scrub-entries.lua. */
-import { decodeScrubProblems, number, text } from "../codec.js";
+import { number, text } from "../codec.js";
 import { defineTopicScript, unexpected } from "../script.js";
+import { decodeScrubProblems } from "../scrub-codec.js";
 import type { ScrubbedPortion, ScrubCall } from "./scrub-tasks.js";
 
 /** What points to tasks; leases apart. */

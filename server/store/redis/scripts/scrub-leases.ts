@@ -1,7 +1,8 @@
 /** Wrapper of scrub-leases.lua. */
 import type { SessionId } from "../../../domain/ids.js";
-import { decodeScrubProblems, number, text } from "../codec.js";
+import { number, text } from "../codec.js";
 import { defineTopicScript, unexpected } from "../script.js";
+import { decodeScrubProblems } from "../scrub-codec.js";
 import type { ScrubbedPortion, ScrubCall } from "./scrub-tasks.js";
 
 export interface ScrubLeasesCall extends ScrubCall {

@@ -36,7 +36,5 @@ if repair and #ready > 0 then
   call("HDEL", CANCELS, unpack(ids))
   call("HDEL", PROGRESS, unpack(ids))
   make_ready(ready)
-  -- It was started, and this is how the attempt ended.
-  count("released", #ready)
 end
 return { "scrubbed", problems, hidden }

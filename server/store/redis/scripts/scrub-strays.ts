@@ -1,8 +1,8 @@
 /** Wrapper of scrub-strays.lua. */
 import type { SessionId, TaskId } from "../../../domain/ids.js";
 import type { ScrubProblem } from "../../store.js";
-import { decodeScrubProblems, sessionIds } from "../codec.js";
 import { defineTopicScript, unexpected } from "../script.js";
+import { decodeScrubProblems, sessionIds } from "../scrub-codec.js";
 import type { ScrubCall } from "./scrub-tasks.js";
 
 export interface ScrubStraysCall extends ScrubCall {

@@ -1,8 +1,9 @@
 /** Wrapper of scrub-tasks.lua. */
 import type { TaskId } from "../../../domain/ids.js";
 import type { ScrubProblem } from "../../store.js";
-import { decodeScrubProblems, number, taskIds, text } from "../codec.js";
+import { number, taskIds, text } from "../codec.js";
 import { defineTopicScript, type TopicCall, unexpected } from "../script.js";
+import { decodeScrubProblems } from "../scrub-codec.js";
 
 /** What every script of a scrub is told. */
 export interface ScrubCall extends TopicCall {

@@ -33,8 +33,11 @@ local function serve(demands, wanted, fresh)
   if taken == 0 then return NOTHING end
   -- The first write must be one that a store without memory allows.
   if not fresh then call("ZREMRANGEBYRANK", READY, 0, taken - 1) end
-  local fence = call("HINCRBY", STATS, "started", taken) - taken
   local ids, at, leased_at_ms = {}, 0, tonumber(now_ms)
+  -- Numbers never fall behind the time: see fenceAt in domain/ids.ts.
+  local last = call("HMGET", STATS, "fence", "started")
+  local fence = math.max(tonumber(last[1] or 0), (leased_at_ms - 1767225600000) * 128)
+  call("HSET", STATS, "fence", fence + taken, "started", tonumber(last[2] or 0) + taken)
   for d, demand in ipairs(demands) do
     local leases = {}
     for i = at + 1, at + shares[d] do

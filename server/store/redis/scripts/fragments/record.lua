@@ -21,7 +21,7 @@ local function parse_fields(fields)
 end
 
 -- A token as callers know it.
-local function token_of(lease) return string.format("%011x", struct.unpack(">I6", lease)) end
+local function token_of(lease) return string.format("%012x", struct.unpack(">I6", lease)) end
 
 local function bytes_of(lease) return (struct.unpack(">I4", lease, 23)) end
 

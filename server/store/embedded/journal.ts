@@ -1,0 +1,110 @@
+/**
+ * The verbs since the last checkpoint, in the order in which they were applied.
+ * A verb is written down before it is applied, and its entry has been handed to
+ * the kernel when it is answered: that is what survives the death of the process.
+ *
+ * An entry is its length, a checksum, and what journal-codec.ts makes of it. The
+ * last one may be cut off, by a power cut or a full disk: it ends the journal.
+ */
+import { closeSync, fdatasync, ftruncateSync, openSync, readdirSync, readFileSync, rmSync, writeSync } from "node:fs";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { crc32 } from "node:zlib";
+
+/** Names of journal files within the folder. */
+export const JOURNAL_NAME = /^journal-(\d+)$/;
+
+/** Length and checksum. */
+export const ENTRY_HEAD_BYTES = 8;
+
+const syncData = promisify(fdatasync);
+
+export class Journal {
+  readonly number: number;
+  readonly #file: number;
+  #length = 0;
+  #synced = 0;
+  #lastEntry = 0;
+  #syncing: Promise<void> | undefined;
+
+  constructor(dir: string, number: number) {
+    this.number = number;
+    this.#file = openSync(pathOf(dir, number), "wx", 0o600);
+  }
+
+  /** Adds an entry, which stands in `bytes` after room for its head. When it throws, nothing was added. */
+  append(bytes: Buffer): void {
+    const length = bytes.length - ENTRY_HEAD_BYTES;
+    bytes.writeUInt32BE(length, 0);
+    bytes.writeUInt32BE(crc32(bytes.subarray(ENTRY_HEAD_BYTES)), 4);
+    const start = this.#length;
+    try {
+      for (let done = 0; done < bytes.length; ) {
+        done += writeSync(this.#file, bytes, done, bytes.length - done, start + done);
+      }
+    } catch (error) {
+      ftruncateSync(this.#file, start);
+      throw error;
+    }
+    this.#lastEntry = start;
+    this.#length = start + bytes.length;
+  }
+
+  /** Takes the last entry back: its verb was not applied. */
+  dropLast(): void {
+    ftruncateSync(this.#file, this.#lastEntry);
+    this.#length = this.#lastEntry;
+  }
+
+  /** Resolves when all entries added before the call are on the disk. */
+  async sync(): Promise<void> {
+    const wanted = this.#length;
+    // One that is under way may have begun before the last entry.
+    while (this.#synced < wanted) await (this.#syncing ?? this.#startSync());
+  }
+
+  #startSync(): Promise<void> {
+    const length = this.#length;
+    this.#syncing = syncData(this.#file)
+      .then(() => {
+        this.#synced = length;
+      })
+      .finally(() => {
+        this.#syncing = undefined;
+      });
+    return this.#syncing;
+  }
+
+  close(): void {
+    closeSync(this.#file);
+  }
+}
+
+/** Numbers of the journals in a folder, in order. */
+export function journalsIn(dir: string): number[] {
+  const names = readdirSync(dir).flatMap((name) => JOURNAL_NAME.exec(name)?.[1] ?? []);
+  return names.map(Number).sort((a, b) => a - b);
+}
+
+export function removeJournal(dir: string, number: number): void {
+  rmSync(pathOf(dir, number), { force: true });
+}
+
+/** The entries of a journal. `isWhole`: nothing follows the last one. */
+export function readJournal(dir: string, number: number): { readonly entries: Buffer[]; readonly isWhole: boolean } {
+  const bytes = readFileSync(pathOf(dir, number));
+  const entries: Buffer[] = [];
+  let at = 0;
+  while (at + ENTRY_HEAD_BYTES < bytes.length) {
+    const entry = bytes.subarray(at + ENTRY_HEAD_BYTES, at + ENTRY_HEAD_BYTES + bytes.readUInt32BE(at));
+    if (entry.length !== bytes.readUInt32BE(at) || entry.length === 0) break;
+    if (crc32(entry) !== bytes.readUInt32BE(at + 4)) break;
+    entries.push(entry);
+    at += ENTRY_HEAD_BYTES + entry.length;
+  }
+  return { entries, isWhole: at === bytes.length };
+}
+
+function pathOf(dir: string, number: number): string {
+  return join(dir, `journal-${number}`);
+}
