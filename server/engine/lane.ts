@@ -13,11 +13,21 @@
  * Reports are never dropped: while the store is away they are tried again until
  * it answers, which the lease token makes safe.
  */
+import { setMaxListeners } from "node:events";
 import { TaskqueueError } from "../domain/errors.js";
 import type { TopicName } from "../domain/ids.js";
 import { LIMITS } from "../domain/limits.js";
 import { pause } from "../lib/clock.js";
-import type { CompleteOutcome, Demand, EnqueueAnswer, Failure, LeaseAnswer, LeaseRef, NewTask, ProgressNote } from "../store/store.js";
+import type {
+  CompleteOutcome,
+  Demand,
+  EnqueueAnswer,
+  Failure,
+  LeaseAnswer,
+  LeaseRef,
+  NewTask,
+  ProgressNote,
+} from "../store/store.js";
 import { Batcher } from "./batcher.js";
 import type { EngineContext } from "./context.js";
 import type { HeldLease } from "./held-lease.js";
@@ -75,6 +85,8 @@ export class Lane {
     this.#context = context;
     this.#onEnded = onEnded;
     this.#lastUsed = context.clock.monotonic();
+    // While the store is away as many calls wait for its end as there are batches and sessions.
+    setMaxListeners(0, this.#stopping.signal);
     const one = () => 1;
     const reports = { weigh: one, weightMax: LIMITS.batchMax, callsMax: 2 };
     this.#enqueues = new Batcher({

@@ -103,6 +103,8 @@ export class WorkerSession implements ReportReceipt {
   readonly #ref: SessionRef;
   readonly #subscriptions = new Map<TopicName, SubscriptionState>();
   readonly #hotTopics = new Set<SubscriptionState>();
+  /** Lanes in which leases are looked for that nobody knows of. */
+  readonly #reconciling = new Map<Lane, { again: boolean }>();
   readonly #held = new Map<string, HeldLease>();
   readonly #settles: SettleQueue;
   readonly #onLost: () => void;
@@ -435,13 +437,25 @@ export class WorkerSession implements ReportReceipt {
   /**
    * Leases may exist that nobody here knows of. Looks once now and once later: a
    * call that timed out on a store that stood still may take effect when the
-   * store goes on.
+   * store goes on. However many calls fail meanwhile, one round is under way,
+   * and one more comes after it.
    */
   async reconcile(lane: Lane): Promise<void> {
     if (this.#state !== "attached") return;
-    await lane.releaseUnknown(this);
-    await pause(this.#context.clock, RECONCILE_AGAIN_MS, this.#over.signal);
-    if (this.#state === "attached") await lane.releaseUnknown(this);
+    const underWay = this.#reconciling.get(lane);
+    if (underWay) {
+      underWay.again = true;
+      return;
+    }
+    const round = { again: true };
+    this.#reconciling.set(lane, round);
+    while (round.again && this.#state === "attached") {
+      round.again = false;
+      await lane.releaseUnknown(this);
+      await pause(this.#context.clock, RECONCILE_AGAIN_MS, this.#over.signal);
+      if (this.#state === "attached") await lane.releaseUnknown(this);
+    }
+    this.#reconciling.delete(lane);
   }
 
   // ── Stopping attempts ──────────────────────────────────────────────────────

@@ -3,7 +3,7 @@
  * in args or in a result nests up to three of them. What may carry such values
  * is decoded here, by a limit that fits the one on their depth.
  */
-import { BinaryReader } from "@bufbuild/protobuf/wire";
+import { BinaryReader, getTextEncoding } from "@bufbuild/protobuf/wire";
 import { LIMITS } from "../domain/limits.js";
 
 interface Decoder<Message> {
@@ -14,7 +14,15 @@ interface Decoder<Message> {
 const EXTRA_DEPTH = 3 * (LIMITS.argsDepthMax + 1);
 
 export function decodeDeep<Message>(type: Decoder<Message>, bytes: Uint8Array): Message {
-  const reader = new BinaryReader(bytes);
+  return decode(type, new BinaryReader(bytes));
+}
+
+/** Throws on text that is not UTF-8, as protobuf demands, where generated code mends it in silence. */
+export function decodeStrictly<Message>(type: Decoder<Message>, bytes: Uint8Array): Message {
+  return decode(type, new BinaryReader(bytes, (text) => getTextEncoding().decodeUtf8(text, true)));
+}
+
+function decode<Message>(type: Decoder<Message>, reader: BinaryReader): Message {
   Object.assign(reader, { __tsProtoDecodeDepth: -EXTRA_DEPTH });
   return type.decode(reader);
 }

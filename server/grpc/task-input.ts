@@ -4,7 +4,7 @@
  */
 import { Task, type Backoff as WireBackoff } from "@taskqueue/sdk/gen/taskqueue/v1/task.js";
 import { invalid, TaskqueueError } from "../domain/errors.js";
-import type { TaskId, TopicName } from "../domain/ids.js";
+import type { TopicName } from "../domain/ids.js";
 import { DEFAULTS, LIMITS } from "../domain/limits.js";
 import type { Backoff } from "../domain/retry.js";
 import type { NewTask } from "../store/store.js";

@@ -15,7 +15,7 @@ import { Task } from "@taskqueue/sdk/gen/taskqueue/v1/task.js";
 import { invalid } from "../domain/errors.js";
 import { parseTaskId, parseTopicName, type TaskId, type TopicName } from "../domain/ids.js";
 import { LIMITS } from "../domain/limits.js";
-import { decodeDeep } from "./decode-deep.js";
+import { decodeStrictly } from "./decode-deep.js";
 import { isPlainText, newTaskId } from "./parse.js";
 import { type TaskInput, type TaskInputOptions, taskInput } from "./task-input.js";
 
@@ -75,7 +75,7 @@ function taskRanges(bytes: Uint8Array): [number, number][] {
 function decodedTask(path: string, bytes: Uint8Array, options: TaskInputOptions): ReadTask {
   let task: Task;
   try {
-    task = decodeDeep(Task, bytes);
+    task = decodeStrictly(Task, bytes);
   } catch {
     throw invalid(path, `${bytes.length} bytes`, "must be a well-formed Task");
   }

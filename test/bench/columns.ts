@@ -12,6 +12,7 @@ export const CPU_PER_TASK: readonly Column[] = [
   { figure: "redisUs", title: "redis µs/task", digits: 1 },
   { figure: "producerUs", title: "producer µs/task", digits: 1 },
   { figure: "workerUs", title: "worker µs/task", digits: 1 },
+  { figure: "allUs", title: "all µs/task", digits: 1 },
 ];
 
 /** In percent of a core. */

@@ -53,7 +53,8 @@ export const lifecycle: Benchmark = {
   question: "how many tasks per second go through their whole life?",
   method: [
     ...IN_FLIGHT_METHOD,
-    "CPU columns: microseconds of CPU time of each process per task, user and system, all threads.",
+    "CPU columns: microseconds of CPU time of each process per task, user and system, all threads; the",
+    "cores divided by their sum is the rate that this machine could reach.",
     "others %: what everything else on the machine used meanwhile, in percent of one core.",
   ],
   options: {

@@ -16,7 +16,7 @@ export function ratios(rows: readonly Row[], figure: string, reading: string): s
         .map((theirs) => {
           const ratio = (ours.medians[figure] ?? Number.NaN) / (theirs.medians[figure] ?? Number.NaN);
           const where = Object.entries(labels(ours)).map(([name, value]) => `, ${name} ${value}`);
-          return `${reading}: ours on Redis is ${ratio.toFixed(2)} times that of ${theirs.of.system}${where.join("")}`;
+          return `${reading}: ours on Redis is ${ratio.toPrecision(3)} times that of ${theirs.of.system}${where.join("")}`;
         }),
     );
 }

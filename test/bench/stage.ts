@@ -213,6 +213,7 @@ function usage(before: Snapshot, after: Snapshot, tasks: number): Figures {
     figures[`${name}Us`] = (spent / tasks) * 1e6;
     figures[`${name}Cpu`] = (spent / elapsed) * 100;
   }
+  figures.allUs = (ours / tasks) * 1e6;
   figures.others = Math.max(0, ((after.busySeconds - before.busySeconds - ours) / elapsed) * 100);
   return figures;
 }

@@ -63,11 +63,23 @@ const SAMPLE = {
   pageToken: "token",
   externalId: "x",
   limit: 5,
-  settings: { numRetries: 3, backoff: { initial: { seconds: 1 }, factor: 2 }, timeout: { seconds: 5 }, tasksMax: 100_000 },
+  settings: {
+    numRetries: 3,
+    backoff: { initial: { seconds: 1 }, factor: 2 },
+    timeout: { seconds: 5 },
+    tasksMax: 100_000,
+  },
   reset: ["timeout"],
   tasks: [
     { topic: "fuzz", id: "a", args: [640, { a: ["b", null, true] }], numRetries: 1, priority: 3 },
-    { topic: "fuzz", payload: "AAEC", contentType: "a/b", metadata: { k: "v" }, delay: { seconds: 5 }, timeout: { nanos: 5e6 } },
+    {
+      topic: "fuzz",
+      payload: "AAEC",
+      contentType: "a/b",
+      metadata: { k: "v" },
+      delay: { seconds: 5 },
+      timeout: { nanos: 5e6 },
+    },
   ],
   topics: ["fuzz"],
   taskIds: ["a"],
@@ -81,7 +93,10 @@ const SAMPLE = {
 
 const HELLO = LeaseRequest.encode(
   LeaseRequest.fromPartial({
-    message: { $case: "hello", value: { worker: "w", topics: [{ topic: "fuzz" }, { topic: "b", weight: 2 }], slots: 5 } },
+    message: {
+      $case: "hello",
+      value: { worker: "w", topics: [{ topic: "fuzz" }, { topic: "b", weight: 2 }], slots: 5 },
+    },
   }),
 ).finish();
 
@@ -110,12 +125,14 @@ const METHODS: readonly Method[] = [
   HealthDefinition,
   ServerReflectionDefinition,
 ].flatMap(({ fullName, methods }) =>
-  Object.values(methods).map((method: AnyMethod & { requestType: { encode(message: never): { finish(): Uint8Array } } }) => ({
-    path: `/${fullName}/${method.name}`,
-    requestStream: method.requestStream,
-    responseStream: method.responseStream,
-    sample: Buffer.from(method.requestType.encode(method.requestType.fromJSON(SAMPLE) as never).finish()),
-  })),
+  Object.values(methods).map(
+    (method: AnyMethod & { requestType: { encode(message: never): { finish(): Uint8Array } } }) => ({
+      path: `/${fullName}/${method.name}`,
+      requestStream: method.requestStream,
+      responseStream: method.responseStream,
+      sample: Buffer.from(method.requestType.encode(method.requestType.fromJSON(SAMPLE) as never).finish()),
+    }),
+  ),
 );
 
 let broker: TestBroker;

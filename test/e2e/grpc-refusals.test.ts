@@ -3,13 +3,13 @@
  * names the field, a message that names the rule. Nothing is stored, and the
  * broker serves on.
  */
+
+import { AdminServiceDefinition } from "@taskqueue/sdk/gen/taskqueue/v1/admin.js";
+import { BrokerServiceDefinition, type EnqueueRequest, EventType } from "@taskqueue/sdk/gen/taskqueue/v1/broker.js";
 import { TaskState } from "@taskqueue/sdk/gen/taskqueue/v1/task.js";
-import { type EnqueueRequest, EventType } from "@taskqueue/sdk/gen/taskqueue/v1/broker.js";
+import { WorkerServiceDefinition } from "@taskqueue/sdk/gen/taskqueue/v1/worker.js";
 import { ClientError, createChannel, createClientFactory, Status } from "nice-grpc";
 import { errorDetailsClientMiddleware, RichClientError } from "nice-grpc-error-details";
-import { BrokerServiceDefinition } from "@taskqueue/sdk/gen/taskqueue/v1/broker.js";
-import { AdminServiceDefinition } from "@taskqueue/sdk/gen/taskqueue/v1/admin.js";
-import { WorkerServiceDefinition } from "@taskqueue/sdk/gen/taskqueue/v1/worker.js";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { TestBroker } from "../support/broker.js";
 import { LeaseCall } from "../support/lease-call.js";
@@ -113,11 +113,21 @@ describe("Enqueue refuses", () => {
     ["negative retries", [{ ...good, numRetries: -1 }], "tasks[0].num_retries", /whole number from 0 to 1000000/],
     ["too many retries", [{ ...good, numRetries: 1_000_001 }], "tasks[0].num_retries", /1000000/],
     ["NaN in args", [{ ...good, args: [{ a: [Number.NaN] }] }], "tasks[0].args[0].a[0]", /finite number \(got NaN\)/],
-    ["both args and payload", [{ ...good, args: [1], payload: Buffer.from("x") }], "tasks[0].payload", /must be empty when args are given/],
+    [
+      "both args and payload",
+      [{ ...good, args: [1], payload: Buffer.from("x") }],
+      "tasks[0].payload",
+      /must be empty when args are given/,
+    ],
     ["a content type without payload", [{ ...good, contentType: "a/b" }], "tasks[0].content_type", /needs a payload/],
     ["a moment before 1970", [{ ...good, runAt: new Date(-1_000) }], "tasks[0].run_at", /from 1970 to 10 years ahead/],
     ["a moment too far ahead", [{ ...good, runAt: new Date(Date.now() + 3_651 * DAY) }], "tasks[0].run_at", /10 years/],
-    ["run_at and delay", [{ ...good, runAt: new Date(), delay: { seconds: 1 } }], "tasks[0].delay", /unset when run_at is given/],
+    [
+      "run_at and delay",
+      [{ ...good, runAt: new Date(), delay: { seconds: 1 } }],
+      "tasks[0].delay",
+      /unset when run_at is given/,
+    ],
     ["a negative delay", [{ ...good, delay: { seconds: -1 } }], "tasks[0].delay", /must be 0 ms to/],
     ["a malformed delay", [{ ...good, delay: { seconds: 1, nanos: -5 } }], "tasks[0].delay", /valid duration/],
     ["a long timeout", [{ ...good, timeout: { seconds: 25 * 86_400 } }], "tasks[0].timeout", /must be 1 ms to/],
@@ -147,7 +157,11 @@ describe("Enqueue refuses", () => {
     const { code, reason, fields, message } = await refusal(
       clients.producer.enqueue({ tasks: [{ topic: "large", payload: Buffer.alloc(MIB - 3) }] }),
     );
-    expect({ code, reason, fields }).toEqual({ code: "INVALID_ARGUMENT", reason: "TASK_TOO_LARGE", fields: ["tasks[0]"] });
+    expect({ code, reason, fields }).toEqual({
+      code: "INVALID_ARGUMENT",
+      reason: "TASK_TOO_LARGE",
+      fields: ["tasks[0]"],
+    });
     expect(message).toBe("tasks[0]: the task takes 1048577 bytes encoded, and at most 1048576 are accepted");
   });
 
@@ -162,6 +176,30 @@ describe("Enqueue refuses", () => {
       tasks: [good, { topic: "other", id: "x" }, { topic: "third", numRetries: -1 }],
     };
     await expectInvalid(clients.producer.enqueue(request), "tasks[2].num_retries", /whole number/);
+  });
+});
+
+describe("what may be tried again says so, and when", () => {
+  test("a full topic", async () => {
+    await broker.admin.configureTopic({ topic: "full", settings: { tasksMax: 1 } });
+    const tasks = [{ topic: "full" }, { topic: "full" }];
+    const full = { code: "RESOURCE_EXHAUSTED", reason: "TOPIC_FULL", fields: [], retries: true };
+    expect(await refusal(clients.producer.enqueue({ tasks }))).toMatchObject(full);
+    async function* requests() {
+      yield { tasks };
+    }
+    for await (const { error } of broker.producer.enqueueStream(requests())) {
+      expect(error).toMatchObject({ reason: "TOPIC_FULL", field: "", retryDelay: { seconds: 1, nanos: 0 } });
+    }
+  });
+
+  test("a store that is away", async () => {
+    broker.rig.goAway("enqueue", "get", "openSession");
+    const away = { code: "UNAVAILABLE", reason: "STORE_UNAVAILABLE", retries: true };
+    expect(await refusal(clients.producer.enqueue({ tasks: [{ topic: "clicks" }] }))).toMatchObject(away);
+    expect(await refusal(clients.admin.getTask({ topic: "clicks", id: "a" }))).toMatchObject(away);
+    await expect(LeaseCall.hello(broker)).rejects.toMatchObject({ code: Status.UNAVAILABLE });
+    broker.rig.comeBack();
   });
 });
 
@@ -197,8 +235,16 @@ describe("queries refuse", () => {
         await list({ pageToken }).catch((error: ClientError) => expect(Status[error.code]).toBe("INVALID_ARGUMENT"));
       }
     }
-    await expectInvalid(clients.admin.listTasks({ topic: "pages", state: TaskState.DEAD, pageToken: nextPageToken }), "page_token", rule);
-    await expectInvalid(clients.admin.listTasks({ topic: "pages", externalId: "x", pageToken: nextPageToken }), "page_token", rule);
+    await expectInvalid(
+      clients.admin.listTasks({ topic: "pages", state: TaskState.DEAD, pageToken: nextPageToken }),
+      "page_token",
+      rule,
+    );
+    await expectInvalid(
+      clients.admin.listTasks({ topic: "pages", externalId: "x", pageToken: nextPageToken }),
+      "page_token",
+      rule,
+    );
   });
 
   test("a list without a state or an external id, and unknown states", async () => {
@@ -210,9 +256,17 @@ describe("queries refuse", () => {
   });
 
   test("a purge of leased tasks, and limits out of range", async () => {
-    await expectInvalid(clients.admin.purgeTopic({ topic: "good", state: TaskState.LEASED }), "state", /no worker holds/);
+    await expectInvalid(
+      clients.admin.purgeTopic({ topic: "good", state: TaskState.LEASED }),
+      "state",
+      /no worker holds/,
+    );
     for (const limit of [-1, 1_001]) {
-      await expectInvalid(clients.admin.purgeTopic({ topic: "good", state: TaskState.READY, limit }), "limit", /1 to 1000/);
+      await expectInvalid(
+        clients.admin.purgeTopic({ topic: "good", state: TaskState.READY, limit }),
+        "limit",
+        /1 to 1000/,
+      );
     }
   });
 
@@ -224,15 +278,35 @@ describe("queries refuse", () => {
       await expectInvalid(call({ topic: "good", ids: ["a", "b b"] }), "ids[1]", /1 to 128/);
       await expectInvalid(call({ topic: " ", ids: ["a"] }), "topic", /1 to 128/);
     }
-    await expectInvalid(clients.admin.requeueTasks({ topic: "good", ids: ["a"], allDead: true }), "ids", /empty with all_dead/);
+    await expectInvalid(
+      clients.admin.requeueTasks({ topic: "good", ids: ["a"], allDead: true }),
+      "ids",
+      /empty with all_dead/,
+    );
   });
 
   test("settings out of range, and unknown names", async () => {
     const topic = "good";
-    await expectInvalid(clients.admin.configureTopic({ topic, settings: { numRetries: -1 } }), "settings.num_retries", /0 to/);
-    await expectInvalid(clients.admin.configureTopic({ topic, settings: { lostLeasesMax: 0 } }), "settings.lost_leases_max", /1 to/);
-    await expectInvalid(clients.admin.configureTopic({ topic, settings: { tasksMax: -1 } }), "settings.tasks_max", /0 to/);
-    await expectInvalid(clients.admin.configureTopic({ topic, settings: { bytesMax: -1 } }), "settings.bytes_max", /0 to/);
+    await expectInvalid(
+      clients.admin.configureTopic({ topic, settings: { numRetries: -1 } }),
+      "settings.num_retries",
+      /0 to/,
+    );
+    await expectInvalid(
+      clients.admin.configureTopic({ topic, settings: { lostLeasesMax: 0 } }),
+      "settings.lost_leases_max",
+      /1 to/,
+    );
+    await expectInvalid(
+      clients.admin.configureTopic({ topic, settings: { tasksMax: -1 } }),
+      "settings.tasks_max",
+      /0 to/,
+    );
+    await expectInvalid(
+      clients.admin.configureTopic({ topic, settings: { bytesMax: -1 } }),
+      "settings.bytes_max",
+      /0 to/,
+    );
     await expectInvalid(
       clients.admin.configureTopic({ topic, settings: { timeout: { nanos: 5 } } }),
       "settings.timeout",
@@ -243,7 +317,11 @@ describe("queries refuse", () => {
       "settings.backoff.jitter",
       /0 to 1/,
     );
-    await expectInvalid(clients.admin.configureTopic({ topic, reset: ["timeout", "speed"] }), "reset[1]", /must be one of num_retries/);
+    await expectInvalid(
+      clients.admin.configureTopic({ topic, reset: ["timeout", "speed"] }),
+      "reset[1]",
+      /must be one of num_retries/,
+    );
   });
 
   test("a task that is not there", async () => {
@@ -295,18 +373,38 @@ describe("Lease refuses", () => {
     });
 
   test.each<[string, (call: LeaseCall) => void, RegExp]>([
-    ["an update before the hello", (call) => call.update({ number: 1 }), /message: the first message must be a hello \(got "update"\)/],
+    [
+      "an update before the hello",
+      (call) => call.update({ number: 1 }),
+      /message: the first message must be a hello \(got "update"\)/,
+    ],
     ["a goodbye before the hello", (call) => call.goodbye(), /must be a hello \(got "goodbye"\)/],
     ["an empty first message", (call) => call.send({}), /must be a hello \(got "nothing"\)/],
     ["a hello without a name", hello({ worker: "" }), /hello\.worker: must be 1 to 128/],
     ["a long name", hello({ worker: "w".repeat(129) }), /hello\.worker: must be at most 128/],
     ["a hello without topics", hello({ topics: [] }), /hello\.topics: must hold 1 to 1000 topics/],
-    ["a topic twice", hello({ topics: [{ topic: "a" }, { topic: "b" }, { topic: "a" }] }), /hello\.topics: must name each topic once \(got "a"\)/],
-    ["an odd topic", hello({ topics: [{ topic: "a" }, { topic: "b b" }] }), /hello\.topics\[1\]\.topic: must be 1 to 128/],
-    ["too much concurrency", hello({ topics: [{ topic: "a", concurrency: 10_001 }] }), /hello\.topics\[0\]\.concurrency: .* 0 to 10000/],
+    [
+      "a topic twice",
+      hello({ topics: [{ topic: "a" }, { topic: "b" }, { topic: "a" }] }),
+      /hello\.topics: must name each topic once \(got "a"\)/,
+    ],
+    [
+      "an odd topic",
+      hello({ topics: [{ topic: "a" }, { topic: "b b" }] }),
+      /hello\.topics\[1\]\.topic: must be 1 to 128/,
+    ],
+    [
+      "too much concurrency",
+      hello({ topics: [{ topic: "a", concurrency: 10_001 }] }),
+      /hello\.topics\[0\]\.concurrency: .* 0 to 10000/,
+    ],
     ["too much weight", hello({ topics: [{ topic: "a", weight: 1_001 }] }), /hello\.topics\[0\]\.weight: .* 0 to 1000/],
     ["too many slots", hello({ slots: 10_001 }), /hello\.slots: .* 0 to 10000/],
-    ["a session id that is none", hello({ resume: { sessionId: "?", sessionSecret: "", leaseTokens: [] } }), /hello\.resume\.session_id/],
+    [
+      "a session id that is none",
+      hello({ resume: { sessionId: "?", sessionSecret: "", leaseTokens: [] } }),
+      /hello\.resume\.session_id/,
+    ],
   ])("%s", async (_title, say, rule) => {
     const told = await failing(say, false);
     expect(told).toMatch(/^INVALID_ARGUMENT/);
@@ -315,12 +413,32 @@ describe("Lease refuses", () => {
 
   test.each<[string, (call: LeaseCall) => void, RegExp]>([
     ["a second hello", hello({}), /message: a hello may only be the first message/],
-    ["too many slots", (call) => call.update({ slots: 10_001 }), /update\.slots: must be a whole number from 0 to 10000/],
+    [
+      "too many slots",
+      (call) => call.update({ slots: 10_001 }),
+      /update\.slots: must be a whole number from 0 to 10000/,
+    ],
     ["reports without a number", (call) => call.update({ released: ["x"] }), /update\.number: must be set/],
-    ["progress beyond all of it", (call) => call.update({ number: 1, progress: [{ leaseToken: "x", progress: { fraction: 1.1 } }] }), /update\.progress\[0\]\.progress\.fraction: must be 0 to 1/],
-    ["a negative retry delay", (call) => call.update({ number: 1, failed: [{ leaseToken: "x", retryDelay: { seconds: -1 } }] }), /update\.failed\[0\]\.retry_delay/],
-    ["a result with NaN", (call) => call.update({ number: 1, completed: [{ leaseToken: "x", result: [Number.NaN] }] }), /update\.completed\[0\]\.result\[0\]: must be a finite number/],
-    ["a result over the limit", (call) => call.update({ number: 1, completed: [{ leaseToken: "x", result: "r".repeat(MIB) }] }), /update\.completed\[0\]\.result: must take at most 1048576 bytes/],
+    [
+      "progress beyond all of it",
+      (call) => call.update({ number: 1, progress: [{ leaseToken: "x", progress: { fraction: 1.1 } }] }),
+      /update\.progress\[0\]\.progress\.fraction: must be 0 to 1/,
+    ],
+    [
+      "a negative retry delay",
+      (call) => call.update({ number: 1, failed: [{ leaseToken: "x", retryDelay: { seconds: -1 } }] }),
+      /update\.failed\[0\]\.retry_delay/,
+    ],
+    [
+      "a result with NaN",
+      (call) => call.update({ number: 1, completed: [{ leaseToken: "x", result: [Number.NaN] }] }),
+      /update\.completed\[0\]\.result\[0\]: must be a finite number/,
+    ],
+    [
+      "a result over the limit",
+      (call) => call.update({ number: 1, completed: [{ leaseToken: "x", result: "r".repeat(MIB) }] }),
+      /update\.completed\[0\]\.result: must take at most 1048576 bytes/,
+    ],
   ])("%s, on an open session", async (_title, say, rule) => {
     const told = await failing(say);
     expect(told).toMatch(/^INVALID_ARGUMENT/);

@@ -1,8 +1,5 @@
 /** What stock tools ask for: reflection in both versions, health in all its forms, and a call by buf curl. */
-import { HealthCheckResponse_ServingStatus as Serving } from "@taskqueue/sdk/gen/grpc/health/v1/health.js";
-import { ServerReflectionDefinition } from "@taskqueue/sdk/gen/grpc/reflection/v1/reflection.js";
-import { ServerReflectionDefinition as AlphaDefinition } from "@taskqueue/sdk/gen/grpc/reflection/v1alpha/reflection.js";
-import type { ServerReflectionRequest, ServerReflectionResponse } from "@taskqueue/sdk/gen/grpc/reflection/v1/reflection.js";
+
 import { create, createFileRegistry, fromBinary } from "@bufbuild/protobuf";
 import {
   type FileDescriptorProto,
@@ -10,6 +7,13 @@ import {
   type FileDescriptorSet,
   FileDescriptorSetSchema,
 } from "@bufbuild/protobuf/wkt";
+import { HealthCheckResponse_ServingStatus as Serving } from "@taskqueue/sdk/gen/grpc/health/v1/health.js";
+import type {
+  ServerReflectionRequest,
+  ServerReflectionResponse,
+} from "@taskqueue/sdk/gen/grpc/reflection/v1/reflection.js";
+import { ServerReflectionDefinition } from "@taskqueue/sdk/gen/grpc/reflection/v1/reflection.js";
+import { ServerReflectionDefinition as AlphaDefinition } from "@taskqueue/sdk/gen/grpc/reflection/v1alpha/reflection.js";
 import { createClient, Status } from "nice-grpc";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { TestBroker } from "../support/broker.js";
@@ -168,7 +172,13 @@ describe("health", () => {
 
 describe("buf curl", () => {
   const buf = (...args: readonly string[]) =>
-    Subprocess.start(`${ROOT}node_modules/.bin/buf`, ["curl", "--protocol", "grpc", "--http2-prior-knowledge", ...args]);
+    Subprocess.start(`${ROOT}node_modules/.bin/buf`, [
+      "curl",
+      "--protocol",
+      "grpc",
+      "--http2-prior-knowledge",
+      ...args,
+    ]);
 
   test("enqueues with nothing but reflection to go by", async () => {
     const data = '{"tasks":[{"topic":"clicks","id":"by-hand","args":[640,480]}]}';

@@ -29,7 +29,11 @@ async function leaseOne(topic: string) {
 
 describe("BrokerService", () => {
   test("Enqueue answers per task whether it is new", async () => {
-    const tasks = [{ topic: "enqueue", id: "a", args: [640, 480] }, { topic: "enqueue" }, { topic: "enqueue-2", id: "a" }];
+    const tasks = [
+      { topic: "enqueue", id: "a", args: [640, 480] },
+      { topic: "enqueue" },
+      { topic: "enqueue-2", id: "a" },
+    ];
     const { results } = await broker.producer.enqueue({ tasks });
     expect(results.map(({ created }) => created)).toEqual([true, true, true]);
     expect(results[0]?.id).toBe("a");
@@ -44,7 +48,12 @@ describe("BrokerService", () => {
       yield { tasks: [{ topic: "stream" }] };
       yield { tasks: [{ topic: "stream", priority: 1, numRetries: -1 }] };
       yield { tasks: [] };
-      yield { tasks: [{ topic: "stream", id: "b" }, { topic: "stream", id: "a" }] };
+      yield {
+        tasks: [
+          { topic: "stream", id: "b" },
+          { topic: "stream", id: "a" },
+        ],
+      };
     }
     const answers = [];
     for await (const answer of broker.producer.enqueueStream(requests())) answers.push(answer);
@@ -73,7 +82,12 @@ describe("BrokerService", () => {
   });
 
   test("Stats of a topic, of all, and by topic", async () => {
-    await broker.producer.enqueue({ tasks: [{ topic: "stats", args: [1] }, { topic: "stats", delay: { seconds: 60 } }] });
+    await broker.producer.enqueue({
+      tasks: [
+        { topic: "stats", args: [1] },
+        { topic: "stats", delay: { seconds: 60 } },
+      ],
+    });
     const { stats, topics, at } = await broker.producer.stats({ topic: "stats" });
     expect(stats).toMatchObject({ enqueued: 2, inputQueueSize: 1, scheduledSize: 1, workers: 0 });
     expect(stats?.oldestReadyAge).toBeDefined();
@@ -105,7 +119,9 @@ describe("BrokerService", () => {
     const seen: string[] = [];
     while (seen.length < 2) {
       const next = await resumed.next();
-      seen.push(...next.value.events.map((event: { type: EventType; taskId: string }) => `${event.type} ${event.taskId}`));
+      seen.push(
+        ...next.value.events.map((event: { type: EventType; taskId: string }) => `${event.type} ${event.taskId}`),
+      );
     }
     expect(seen).toEqual([`${EventType.TASK_ENQUEUE} b`, `${EventType.TASK_START} a`]);
     watching.abort();
@@ -129,7 +145,16 @@ describe("BrokerService", () => {
 describe("WorkerService", () => {
   test("Lease: hello, delivery, report, settled, goodbye", async () => {
     await broker.producer.enqueue({
-      tasks: [{ topic: "lease", id: "a", args: [1, "two"], metadata: { k: "v" }, retention: { seconds: 60 }, timeout: { seconds: 90 } }],
+      tasks: [
+        {
+          topic: "lease",
+          id: "a",
+          args: [1, "two"],
+          metadata: { k: "v" },
+          retention: { seconds: 60 },
+          timeout: { seconds: 90 },
+        },
+      ],
     });
     const { call, task, delivery } = await leaseOne("lease");
     expect(call.welcome).toMatchObject({
@@ -217,6 +242,30 @@ describe("WorkerService", () => {
     expect((await broker.producer.stats({ topic: "cancel" })).stats).toMatchObject({ aborted: 1 });
   });
 
+  test("Lease: a worker that does not read is leased no more than its transport holds, and then the rest", async () => {
+    const payload = Buffer.alloc(256 * 1024);
+    const count = 150;
+    for (let index = 0; index < count; index += 10) {
+      const tasks = Array.from({ length: 10 }, (_, offset) => ({ topic: "slow", id: `t${index + offset}`, payload }));
+      await broker.producer.enqueue({ tasks });
+    }
+    const call = await LeaseCall.hello(broker, { topics: [{ topic: "slow" }], slots: 1_000 });
+    const leased = async () => (await broker.producer.stats({ topic: "slow" })).stats?.workQueueSize ?? 0;
+    let before = -1;
+    const held = await until("no more tasks are leased", async () => {
+      const now = await leased();
+      const settled = now > 0 && now === before;
+      before = now;
+      return settled ? now : 0;
+    });
+    expect(held).toBeLessThan(count);
+    let read = 0;
+    while (read < count) read += (await call.next()).leased.length;
+    expect(await leased()).toBe(count);
+    call.goodbye();
+    await call.rest();
+  });
+
   test("RenewSession keeps a session from outside", async () => {
     const call = await LeaseCall.hello(broker);
     const { sessionId, sessionSecret } = call.welcome ?? { sessionId: "", sessionSecret: "" };
@@ -230,7 +279,14 @@ describe("WorkerService", () => {
 describe("AdminService", () => {
   test("GetTask shows the task as it was sent", async () => {
     const runAt = new Date(Date.now() + 3_600_000);
-    const task = { topic: "get", id: "a", payload: Buffer.from("{}"), contentType: "application/json", priority: -7, runAt };
+    const task = {
+      topic: "get",
+      id: "a",
+      payload: Buffer.from("{}"),
+      contentType: "application/json",
+      priority: -7,
+      runAt,
+    };
     await broker.producer.enqueue({ tasks: [task] });
     const { task: info } = await broker.admin.getTask({ topic: "get", id: "a" });
     expect(info?.task).toMatchObject(task);
@@ -238,7 +294,11 @@ describe("AdminService", () => {
   });
 
   test("ListTasks pages through a state in order, and finds by external id", async () => {
-    const tasks = Array.from({ length: 25 }, (_, index) => ({ topic: "list", id: `t${index}`, externalId: `x${index % 5}` }));
+    const tasks = Array.from({ length: 25 }, (_, index) => ({
+      topic: "list",
+      id: `t${index}`,
+      externalId: `x${index % 5}`,
+    }));
     await broker.producer.enqueue({ tasks });
     const ids: (string | undefined)[] = [];
     for (let pageToken = ""; ; ) {
@@ -255,7 +315,12 @@ describe("AdminService", () => {
   test("RequeueTasks, DeleteTasks and PurgeTopic say what became of each task", async () => {
     await broker.producer.enqueue({ tasks: ["a", "b", "c"].map((id) => ({ topic: "repair", id })) });
     const { call, task } = await leaseOne("repair");
-    call.update({ number: 1, received: 1, slots: 0, failed: [{ leaseToken: task.leaseToken, error: "x", doNotRetry: true }] });
+    call.update({
+      number: 1,
+      received: 1,
+      slots: 0,
+      failed: [{ leaseToken: task.leaseToken, error: "x", doNotRetry: true }],
+    });
     await call.until(({ settled }) => settled === 1);
     const dead = await broker.admin.getTask({ topic: "repair", id: "a" });
     expect(dead.task).toMatchObject({ state: TaskState.DEAD, deadReason: DeadReason.DO_NOT_RETRY, lastError: "x" });
@@ -267,8 +332,14 @@ describe("AdminService", () => {
     ]);
     const deleted = await broker.admin.deleteTasks({ topic: "repair", ids: ["a"] });
     expect(deleted.results).toMatchObject([{ id: "a", outcome: TaskOutcome.DONE }]);
-    expect(await broker.admin.purgeTopic({ topic: "repair", state: TaskState.READY, limit: 1 })).toEqual({ deleted: 1, more: true });
-    expect(await broker.admin.purgeTopic({ topic: "repair", state: TaskState.READY })).toEqual({ deleted: 1, more: false });
+    expect(await broker.admin.purgeTopic({ topic: "repair", state: TaskState.READY, limit: 1 })).toEqual({
+      deleted: 1,
+      more: true,
+    });
+    expect(await broker.admin.purgeTopic({ topic: "repair", state: TaskState.READY })).toEqual({
+      deleted: 1,
+      more: false,
+    });
     expect(await broker.admin.requeueTasks({ topic: "repair", allDead: true })).toEqual({ results: [], more: false });
     call.goodbye();
     await call.rest();
@@ -318,7 +389,10 @@ describe("AdminService", () => {
     }
     expect(names).toEqual([...new Set(names)].toSorted());
     expect(names).toEqual(expect.arrayContaining(["zz-0", "zz-4"]));
-    const call = await LeaseCall.hello(broker, { worker: "listed", topics: [{ topic: "zz-0", concurrency: 2, weight: 3 }] });
+    const call = await LeaseCall.hello(broker, {
+      worker: "listed",
+      topics: [{ topic: "zz-0", concurrency: 2, weight: 3 }],
+    });
     const worker = await until("the worker is listed", async () =>
       (await broker.admin.listWorkers({})).workers.find((one) => one.worker === "listed"),
     );

@@ -17,7 +17,20 @@ import { type Subprocess, taskqueue } from "../support/process.js";
 import { RedisServer } from "../support/redis.js";
 import { until } from "../support/until.js";
 
-const TIMES = ["--grace", "2s", "--session-timeout", "4s", "--heartbeat", "1s", "--sweep", "1s", "--scrub", "1s"];
+const TIMES = [
+  "--grace",
+  "2s",
+  "--session-timeout",
+  "4s",
+  "--heartbeat",
+  "1s",
+  "--sweep",
+  "1s",
+  "--scrub",
+  "1s",
+  "--drain-timeout",
+  "1s",
+];
 
 class BrokerProcess {
   readonly process: Subprocess;
@@ -87,7 +100,7 @@ async function withRedis(body: (trouble: Trouble) => Promise<void>): Promise<voi
   expect(load.aborted, "attempts that were called off").toEqual([]);
   const { stats } = await until("the counters are at rest", async () => {
     const report = await load.client.stats();
-    return report.stats.completed === report.stats.enqueued && report;
+    return report.stats.completed === report.stats.enqueued ? report : undefined;
   });
   expect(stats).toMatchObject({ enqueued: load.accepted.size, expired: 0, failed: 0, deadQueueSize: 0 });
   for (const { process } of brokers) {

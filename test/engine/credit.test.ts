@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { subscription, TestEngine, TOPIC } from "../support/engine.js";
-import { newTask, topicName } from "../support/task-factory.js";
 import { Random } from "../support/random.js";
+import { newTask, topicName } from "../support/task-factory.js";
 
 const OTHER = topicName("mails");
 const ids = (count: number, prefix = "t") =>

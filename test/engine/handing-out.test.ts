@@ -10,7 +10,7 @@ describe("no wake-up is lost", () => {
     const worker = await engine.attach();
     await worker.read();
     const answer = engine.rig.hold("lease");
-    engine.broker.workers.sessions.forEach((session) => session.start());
+    engine.rig.wake({ kind: "ready", topic: TOPIC });
     await worker.read();
     // The store has said "nothing there", and the broker does not know it yet.
     await engine.backend.enqueue(TOPIC, [newTask("late")], {

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
+import { LIMITS } from "../../server/domain/limits.js";
 import type { EventType, TaskqueueEvent } from "../../server/engine/events.js";
 import { encodeEvents } from "../../server/engine/events.js";
-import type { WatchFilter, Watcher } from "../../server/engine/watch-hub.js";
-import { LIMITS } from "../../server/domain/limits.js";
+import type { Watcher, WatchFilter } from "../../server/engine/watch-hub.js";
 import { settle } from "../support/clock.js";
 import { TestEngine, TOPIC } from "../support/engine.js";
 import { newTask, topicName } from "../support/task-factory.js";
@@ -72,6 +72,32 @@ describe("a watcher", () => {
     }
   });
 
+  test("sees enqueue, start and completion of every task in that order, however many at once", async () => {
+    await using engine = await TestEngine.start();
+    const watcher = await engine.broker.watch(filter(), "");
+    const workers = [
+      await engine.attach({ slots: 3 }),
+      await engine.attach({ slots: 4 }),
+      await engine.attach({ slots: 5 }),
+    ];
+    const seen = new Map<string, string[]>();
+    for (let round = 0; round < 60; round += 1) {
+      for (let task = 0; task < 5; task += 1) void engine.enqueue([`r${round}-${task}`]);
+      await settle(round % 3);
+      for (const worker of workers) {
+        await worker.read();
+        worker.complete(...[...worker.held.values()].map(({ id }) => id));
+        worker.credit(5);
+      }
+      for (const { type, taskId = "" } of (await read(watcher)).events) {
+        seen.set(taskId, [...(seen.get(taskId) ?? []), type]);
+      }
+    }
+    const orders = new Set([...seen.values()].filter((types) => types.length === 3).map((types) => types.join()));
+    expect([...orders]).toEqual(["TASK_ENQUEUE,TASK_START,TASK_COMPLETION"]);
+    expect(seen.size).toBe(300);
+  });
+
   test("sees what people and failing workers do", async () => {
     await using engine = await TestEngine.start();
     const watcher = await engine.broker.watch(filter(), "");
@@ -81,7 +107,10 @@ describe("a watcher", () => {
     await worker.read();
     worker.fail("dies");
     worker.release("back");
-    await engine.broker.cancel(TOPIC, ["stopped", "waits"].map((id) => newTask(id).id));
+    await engine.broker.cancel(
+      TOPIC,
+      ["stopped", "waits"].map((id) => newTask(id).id),
+    );
     await worker.read();
     worker.fail("stopped");
     await worker.read();

@@ -81,7 +81,11 @@ export function tasks({ rare }: { readonly rare: boolean }): fc.Arbitrary<Task> 
       id: ids,
       input,
       contentType: seldom(fc.constantFrom("application/json", "x".repeat(256), "a\u0001b"), ""),
-      externalId: fc.oneof(fc.constant(""), fc.constantFrom("order-7", "ö", "x".repeat(255), "y".repeat(256)), text(10)),
+      externalId: fc.oneof(
+        fc.constant(""),
+        fc.constantFrom("order-7", "ö", "x".repeat(255), "y".repeat(256)),
+        text(10),
+      ),
       numRetries: fc.constantFrom(undefined, 0, 1, 5, LIMITS.numRetriesMax, LIMITS.numRetriesMax + 1, -1),
       priority: fc.constantFrom(...INT32),
       runAt: seldom(

@@ -3,11 +3,12 @@
  * over a store, and generated clients that are connected to it. Goes by the
  * system's clock.
  */
-import { type Channel, createChannel, createClient, type Client as NiceClient } from "nice-grpc";
+
 import { HealthDefinition } from "@taskqueue/sdk/gen/grpc/health/v1/health.js";
 import { AdminServiceDefinition } from "@taskqueue/sdk/gen/taskqueue/v1/admin.js";
 import { BrokerServiceDefinition } from "@taskqueue/sdk/gen/taskqueue/v1/broker.js";
 import { WorkerServiceDefinition } from "@taskqueue/sdk/gen/taskqueue/v1/worker.js";
+import { type Channel, createChannel, createClient, type Client as NiceClient } from "nice-grpc";
 import { Broker } from "../../server/engine/broker.js";
 import type { EngineOptions } from "../../server/engine/options.js";
 import { type GrpcServer, startGrpcServer } from "../../server/grpc/server.js";

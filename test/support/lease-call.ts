@@ -1,5 +1,5 @@
 /** One Lease stream through the generated client, said and heard one message at a time. */
-import { Hello, LeaseRequest, type LeaseResponse, WorkerUpdate } from "@taskqueue/sdk/gen/taskqueue/v1/worker.js";
+import { Hello, type LeaseRequest, type LeaseResponse, WorkerUpdate } from "@taskqueue/sdk/gen/taskqueue/v1/worker.js";
 import type { TestBroker } from "./broker.js";
 
 type PartialHello = Parameters<typeof Hello.fromPartial>[0];

@@ -29,7 +29,12 @@ const KEEP_ALIVE_MS = 10_000;
 const RECONNECT_MS_MAX = 1_000;
 
 /** A client that is not connected yet, and connects when told to. */
-export function createClient({ url, connection, client, cluster }: Target, timeouts: Timeouts): Client {
+export function createClient(
+  { url, connection, client, cluster }: Target,
+  timeouts: Timeouts,
+  /** Redis refuses writes: whether to connect anew. */
+  onReadOnly: () => boolean,
+): Client {
   const redisOptions = {
     ...connection,
     ...timeouts,
@@ -41,7 +46,7 @@ export function createClient({ url, connection, client, cluster }: Target, timeo
     autoResubscribe: false,
     replyMapping: "legacy" as const,
     // After a failover the connection may be to what is a replica now: look the address up again.
-    reconnectOnError: (error: Error) => error.message.includes("READONLY"),
+    reconnectOnError: (error: Error) => error.message.includes("READONLY") && onReadOnly(),
   } satisfies RedisOptions;
   const options = { ...redisOptions, lazyConnect: true, retryStrategy: reconnectDelayMs } satisfies RedisOptions;
   const clusterOptions = {

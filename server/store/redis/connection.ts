@@ -8,6 +8,7 @@
  * fails at once. All connections heal by themselves when the store comes back.
  */
 import { Cluster, Command, Redis } from "ioredis";
+import { systemClock } from "../../lib/clock.js";
 import type { Log } from "../../lib/log.js";
 import { type Client, createClient, type Target, type Timeouts } from "./client.js";
 import { list, reply, text } from "./codec.js";
@@ -15,6 +16,8 @@ import type { Keys } from "./keys.js";
 import type { Argument, Reply, Script } from "./script.js";
 import { storeError } from "./store-error.js";
 
+/** How often a replica, which refuses everything, makes us connect anew. */
+const RECONNECT_MS = 1_000;
 /** Nobody waits longer than this in Redis: a read for events is bounded well below. */
 const BLOCKING_MS_MAX = 60_000;
 
@@ -33,6 +36,8 @@ export class Connection {
   /** Commands that wait for their reply. */
   #underWay = 0;
   #closed = false;
+  /** When a replica's refusal made us connect anew. */
+  #reconnectedAt = Number.NEGATIVE_INFINITY;
 
   constructor(target: Target, keys: Keys, options: { readonly commandTimeoutMs: number; readonly log: Log }) {
     this.#target = target;
@@ -66,13 +71,24 @@ export class Connection {
   #report(): void {
     let lost = false;
     this.#commands.on("close", () => {
-      if (!lost && !this.#closed) this.#log.warn({}, "The connection to Redis is lost.");
+      const byUs = systemClock.monotonic() - this.#reconnectedAt < RECONNECT_MS;
+      if (lost || byUs || this.#closed) return;
       lost = true;
+      this.#log.warn({}, "The connection to Redis is lost.");
     });
     this.#commands.on("ready", () => {
       if (lost) this.#log.info({}, "The connection to Redis is back.");
       lost = false;
     });
+  }
+
+  /** Every command is refused by a replica: one of them a second makes us connect anew. */
+  #lookForPrimary(): boolean {
+    const now = systemClock.monotonic();
+    if (now - this.#reconnectedAt < RECONNECT_MS) return false;
+    this.#reconnectedAt = now;
+    this.#log.debug({}, "Redis accepts no writes; connecting anew, in case that another one is the primary now.");
+    return true;
   }
 
   async close(): Promise<void> {
@@ -175,7 +191,9 @@ export class Connection {
   }
 
   #client(timeouts: Omit<Timeouts, "connectTimeout">): Client {
-    const client = createClient(this.#target, { ...timeouts, connectTimeout: 2 * this.#commandTimeoutMs });
+    const client = createClient(this.#target, { ...timeouts, connectTimeout: 2 * this.#commandTimeoutMs }, () =>
+      this.#lookForPrimary(),
+    );
     client.on("error", (error: Error) => {
       this.#complaints.set(client, error);
       if (!this.#closed) this.#log.debug({ err: error }, "A connection to Redis has an error.");

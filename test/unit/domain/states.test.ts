@@ -10,10 +10,23 @@ import {
 } from "../../../server/domain/states.js";
 import { attemptOf } from "../../../server/domain/task.js";
 
-const names: readonly Transition[] = ["promote", "lease", "complete", "retry", "bury", "expire", "release", "abort", "cancel", "requeue"];
+const names: readonly Transition[] = [
+  "promote",
+  "lease",
+  "complete",
+  "retry",
+  "bury",
+  "expire",
+  "release",
+  "abort",
+  "cancel",
+  "requeue",
+];
 
 test("the table of transitions is this one", () => {
-  const table = names.flatMap((name) => TASK_STATES.filter((state) => isLegal(name, state)).map((state) => `${state} ${name} ${TRANSITIONS[name].to}`));
+  const table = names.flatMap((name) =>
+    TASK_STATES.filter((state) => isLegal(name, state)).map((state) => `${state} ${name} ${TRANSITIONS[name].to}`),
+  );
   expect(table.toSorted()).toEqual([
     "cancelled requeue ready",
     "dead requeue ready",
@@ -35,7 +48,8 @@ test("every state can be reached from a new task, and ended ones are left by a p
   const reached = new Set<TaskState>(["scheduled", "ready"]);
   for (let size = 0; size < reached.size; ) {
     size = reached.size;
-    for (const { from, to } of Object.values(TRANSITIONS)) if (from.some((state) => reached.has(state))) reached.add(to);
+    for (const { from, to } of Object.values(TRANSITIONS))
+      if (from.some((state) => reached.has(state))) reached.add(to);
   }
   expect([...reached].toSorted()).toEqual([...TASK_STATES].toSorted());
   for (const state of ENDED_STATES) {
@@ -49,7 +63,8 @@ test("only a held task cannot be deleted", () => {
 });
 
 test("the attempt counts runs that failed and runs that were lost, and the one that runs", () => {
-  const attempt = (state: TaskState, failures: number, lostLeases: number) => attemptOf({ state, failures, lostLeases });
+  const attempt = (state: TaskState, failures: number, lostLeases: number) =>
+    attemptOf({ state, failures, lostLeases });
   expect(attempt("ready", 0, 0)).toBe(0);
   expect(attempt("leased", 0, 0)).toBe(1);
   expect(attempt("scheduled", 2, 0)).toBe(2);

@@ -75,7 +75,12 @@ describe("an outbox", () => {
     const taken: string[] = [];
     while (outbox.filled) {
       expect(outbox.stalled).toBe(true);
-      taken.push(outbox.take()?.leased.map((lease) => lease.id).join() ?? "");
+      taken.push(
+        outbox
+          .take()
+          ?.leased.map((lease) => lease.id)
+          .join() ?? "",
+      );
     }
     expect(taken).toEqual(["t0", "t1", "t2", "t3,t4"]);
     expect(deliveries.length).toBe(4);

@@ -3,7 +3,12 @@ import { LeaseRequest, LeaseResponse } from "@taskqueue/sdk/gen/taskqueue/v1/wor
 import type { CallContext, ServerMiddlewareCall } from "nice-grpc-common";
 import { expect, test } from "vitest";
 import { LIMITS } from "../../../server/domain/limits.js";
-import { AdminDefinition, BrokerDefinition, refuseMalformed, WorkerDefinition } from "../../../server/grpc/definitions.js";
+import {
+  AdminDefinition,
+  BrokerDefinition,
+  refuseMalformed,
+  WorkerDefinition,
+} from "../../../server/grpc/definitions.js";
 import { nested } from "../../support/arbitraries.js";
 
 const GARBAGE = Buffer.from("ffffffffff", "hex");
@@ -15,6 +20,7 @@ function unary(request: unknown): ServerMiddlewareCall<unknown, unknown> {
     requestStream: false,
     request,
     responseStream: false,
+    // biome-ignore lint/correctness/useYield: a unary handler returns its one response.
     async *next(accepted) {
       return accepted;
     },

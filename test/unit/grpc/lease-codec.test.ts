@@ -1,5 +1,5 @@
-import { CancelReason, LeaseResponse } from "@taskqueue/sdk/gen/taskqueue/v1/worker.js";
 import { Task } from "@taskqueue/sdk/gen/taskqueue/v1/task.js";
+import { CancelReason, LeaseResponse } from "@taskqueue/sdk/gen/taskqueue/v1/worker.js";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { type HeldLease, wireTokenOf } from "../../../server/engine/held-lease.js";
@@ -53,7 +53,13 @@ describe("a delivery", () => {
     });
     const request = Buffer.concat([Buffer.from([10, Task.encode(task).finish().length]), Task.encode(task).finish()]);
     const [input] = readEnqueue(request, { now: NOW, taskBytesMax: 10_000 }).tasks;
-    const lease = heldLease({ id: "a-1", spec: input?.spec ?? Buffer.alloc(0), failures: 2, lostLeases: 1, timeoutMs: 90_500 });
+    const lease = heldLease({
+      id: "a-1",
+      spec: input?.spec ?? Buffer.alloc(0),
+      failures: 2,
+      lostLeases: 1,
+      timeoutMs: 90_500,
+    });
     const message = encoded({ number: 7, leased: [lease] }, NOW + 61_234);
     expect(message.delivery).toBe(7);
     expect(message.leased).toEqual([
@@ -110,7 +116,11 @@ describe("a delivery", () => {
           const cancels = reasons.map((reason, index) => ({ token: `token-${index}`, reason }));
           const message = encoded({ number: 3, leased, lost, cancels, drainMs, settled: 5, heartbeat: 9 });
           expect(message.leased.map((one) => one.task)).toEqual(
-            drawn.map(({ topic, task }, index) => ({ ...Task.decode(Task.encode(task).finish()), topic, id: `id-${index}` })),
+            drawn.map(({ topic, task }, index) => ({
+              ...Task.decode(Task.encode(task).finish()),
+              topic,
+              id: `id-${index}`,
+            })),
           );
           expect(message).toMatchObject({ delivery: 3, lost, settled: 5, heartbeat: 9 });
           expect(message.cancel).toEqual(

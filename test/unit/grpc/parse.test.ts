@@ -105,12 +105,15 @@ describe("text", () => {
 });
 
 describe("numbers", () => {
-  test.each([-1, 11, 1.5, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 53])("%s is not a whole number from 0 to 10", (value) => {
-    expect(refusal(() => wholeNumber("n", value, 0, 10))).toMatchObject({
-      field: "n",
-      message: expect.stringContaining("must be a whole number from 0 to 10"),
-    });
-  });
+  test.each([-1, 11, 1.5, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 53])(
+    "%s is not a whole number from 0 to 10",
+    (value) => {
+      expect(refusal(() => wholeNumber("n", value, 0, 10))).toMatchObject({
+        field: "n",
+        message: expect.stringContaining("must be a whole number from 0 to 10"),
+      });
+    },
+  );
 
   test("a page size of 0 means the default", () => {
     expect([0, 1, 1_000].map(pageSize)).toEqual([100, 1, 1_000]);

@@ -71,7 +71,11 @@ describe("due", () => {
     ["no time at all", { runAt: new Date(Number.NaN) }, 'must be from 1970 to 10 years ahead (got "an invalid time")'],
     ["a negative delay", { delay: { seconds: -1, nanos: 0 } }, "tasks[0].delay: must be 0 ms to"],
     ["a slightly negative delay", { delay: { seconds: 0, nanos: -1 } }, "tasks[0].delay: must be 0 ms to"],
-    ["run_at and delay", { runAt: new Date(NOW), delay: { seconds: 0, nanos: 0 } }, "tasks[0].delay: must be unset when run_at is given"],
+    [
+      "run_at and delay",
+      { runAt: new Date(NOW), delay: { seconds: 0, nanos: 0 } },
+      "tasks[0].delay: must be unset when run_at is given",
+    ],
   ])("%s is refused", (_title, task, message) => {
     expect(refusal(task)).toContain(message);
   });
@@ -81,10 +85,18 @@ describe("input", () => {
   const deep = (depth: number): unknown => (depth === 0 ? 1 : [deep(depth - 1)]);
 
   test.each<[string, Partial<Task>, string]>([
-    ["args and payload", { args: [], payload: Buffer.from("x") }, "tasks[0].payload: must be empty when args are given"],
+    [
+      "args and payload",
+      { args: [], payload: Buffer.from("x") },
+      "tasks[0].payload: must be empty when args are given",
+    ],
     ["a content type without payload", { contentType: "text/plain" }, "tasks[0].content_type: needs a payload"],
     ["NaN", { args: [1, Number.NaN] }, "tasks[0].args[1]: must be a finite number (got NaN)"],
-    ["an infinity inside", { args: [{ a: [Number.NEGATIVE_INFINITY] }] }, "tasks[0].args[0].a[0]: must be a finite number"],
+    [
+      "an infinity inside",
+      { args: [{ a: [Number.NEGATIVE_INFINITY] }] },
+      "tasks[0].args[0].a[0]: must be a finite number",
+    ],
     ["a value of no kind", { args: [undefined] }, "tasks[0].args[0]: must be null, a number"],
     ["too deep a list", { args: [deep(LIMITS.argsDepthMax)] }, "must not nest deeper than"],
     ["a long content type", { payload: Buffer.from("x"), contentType: "x".repeat(256) }, "tasks[0].content_type"],
@@ -113,7 +125,8 @@ describe("input", () => {
 });
 
 describe("the rest", () => {
-  const entries = (count: number) => Object.fromEntries(Array.from({ length: count }, (_, index) => [`k${index}`, "v"]));
+  const entries = (count: number) =>
+    Object.fromEntries(Array.from({ length: count }, (_, index) => [`k${index}`, "v"]));
 
   test.each<[string, Partial<Task>, string]>([
     ["no topic", { topic: "" }, "INVALID_ARGUMENT tasks[0].topic: tasks[0].topic: must be 1 to 128"],
@@ -121,7 +134,11 @@ describe("the rest", () => {
     ["a long external id", { externalId: "x".repeat(256) }, "tasks[0].external_id: must be at most 255 bytes"],
     ["negative retries", { numRetries: -1 }, "tasks[0].num_retries: must be a whole number from 0 to 1000000"],
     ["too many retries", { numRetries: 1_000_001 }, "tasks[0].num_retries"],
-    ["a timeout of less than a millisecond", { timeout: { seconds: 0, nanos: 5 } }, "tasks[0].timeout: must be 1 ms to"],
+    [
+      "a timeout of less than a millisecond",
+      { timeout: { seconds: 0, nanos: 5 } },
+      "tasks[0].timeout: must be 1 ms to",
+    ],
     ["a long timeout", { timeout: { seconds: 24 * 86_400 + 1, nanos: 0 } }, "tasks[0].timeout"],
     ["a long retention", { retention: { seconds: 366 * 86_400, nanos: 0 } }, "tasks[0].retention"],
     ["65 entries", { metadata: entries(65) }, "tasks[0].metadata: must hold at most 64 entries"],

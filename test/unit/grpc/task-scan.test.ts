@@ -7,7 +7,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { TaskqueueError } from "../../../server/domain/errors.js";
 import { LIMITS } from "../../../server/domain/limits.js";
-import { decodeDeep } from "../../../server/grpc/decode-deep.js";
+import { decodeDeep, decodeStrictly } from "../../../server/grpc/decode-deep.js";
 import { type TaskInput, taskInput } from "../../../server/grpc/task-input.js";
 import { readEnqueue } from "../../../server/grpc/task-scan.js";
 import { nested, pieces, SEED, tasks, unknownFields } from "../../support/arbitraries.js";
@@ -44,7 +44,7 @@ function decoded(bytes: Uint8Array, options = OPTIONS): Outcome {
   return outcomeOf(() => {
     let task: Task;
     try {
-      task = decodeDeep(Task, bytes);
+      task = decodeStrictly(Task, bytes);
     } catch {
       const message = `tasks[0]: must be a well-formed Task (got "${bytes.length} bytes")`;
       throw new TaskqueueError("INVALID_ARGUMENT", message, { field: "tasks[0]" });
@@ -63,10 +63,7 @@ function scanned(bytes: Uint8Array, options = OPTIONS): Outcome {
 }
 
 const registry = createFileRegistry(
-  fromBinary(
-    FileDescriptorSetSchema,
-    readFileSync(new URL("../../../server/grpc/descriptor.binpb", import.meta.url)),
-  ),
+  fromBinary(FileDescriptorSetSchema, readFileSync(new URL("../../../server/grpc/descriptor.binpb", import.meta.url))),
 );
 
 /** Reads it with another decoder, which is strict about UTF-8. */
@@ -189,6 +186,21 @@ describe("a scanned task is what the generated decoder and the checks make of it
     }
   });
 
+  test("with a priority beyond int32, which protobuf reads by its low bits", () => {
+    const priority = Buffer.from([0x40, 0x85, 0x80, 0x80, 0x80, 0x10]);
+    const outcome = compare(Buffer.concat([Task.encode(Task.fromPartial({ topic: "t" })).finish(), priority]));
+    expect(outcome).toMatchObject({ input: { head: { priority: 5 } } });
+  });
+
+  test("with text that is not UTF-8 is refused, not mended", () => {
+    for (const field of ["args", "metadata", "payload"] as const) {
+      const task = { args: { args: ["#"] }, metadata: { metadata: { k: "#" } }, payload: { payload: Buffer.from("#") } };
+      const bytes = Buffer.from(Task.encode(Task.fromPartial({ topic: "t", ...task[field] })).finish());
+      bytes[bytes.indexOf("#")] = 0xff;
+      expect("refused" in compare(bytes), field).toBe(field !== "payload");
+    }
+  });
+
   test("at the limit of its bytes, and one beyond", () => {
     for (const field of ["payload", "args"] as const) {
       const make = (bytes: number) =>
@@ -230,7 +242,9 @@ describe("a request", () => {
     const many = (count: number) => request(...Array.from({ length: count }, (_, index) => plain(`t${index}`)));
     expect(readEnqueue(many(LIMITS.batchMax), OPTIONS).tasks.length).toBe(LIMITS.batchMax);
     for (const count of [0, LIMITS.batchMax + 1]) {
-      expect(() => readEnqueue(many(count), OPTIONS)).toThrow(`tasks: must hold 1 to 1000 tasks (got "${count} tasks")`);
+      expect(() => readEnqueue(many(count), OPTIONS)).toThrow(
+        `tasks: must hold 1 to 1000 tasks (got "${count} tasks")`,
+      );
     }
   });
 
@@ -241,7 +255,11 @@ describe("a request", () => {
   test("tolerates fields of a newer version around its tasks", () => {
     fc.assert(
       fc.property(fc.array(unknownFields, { maxLength: 4 }), (unknown) => {
-        const bytes = Buffer.concat([request(plain("a")), ...unknown.filter((field) => field[0] !== 0x18), request(plain("b"))]);
+        const bytes = Buffer.concat([
+          request(plain("a")),
+          ...unknown.filter((field) => field[0] !== 0x18),
+          request(plain("b")),
+        ]);
         expect(readEnqueue(bytes, OPTIONS).tasks.map(({ id }) => id)).toEqual(
           EnqueueRequest.decode(bytes).tasks.map(({ id }) => id),
         );

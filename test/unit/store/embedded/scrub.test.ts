@@ -1,15 +1,13 @@
 /** What a scrub does about damage, which here is done to the tables by hand. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { expect, test } from "vitest";
-import { systemClock } from "../../../../server/lib/clock.js";
-import { silentLog } from "../../../../server/lib/log.js";
 import type { Change } from "../../../../server/store/embedded/change.js";
-import { enqueue } from "../../../../server/store/embedded/enqueue.js";
+import { LmdbFile } from "../../../../server/store/embedded/database.js";
+import { recordsOf } from "../../../../server/store/embedded/enqueue.js";
 import { externalKey, nameKey, topicBounds } from "../../../../server/store/embedded/keys.js";
-import { serve } from "../../../../server/store/embedded/lease.js";
-import { MEMORY, OpenStore } from "../../../../server/store/embedded/open-store.js";
-import { scrub } from "../../../../server/store/embedded/scrub.js";
-import { Sessions } from "../../../../server/store/embedded/sessions.js";
-import { complete } from "../../../../server/store/embedded/settle.js";
+import { State, VERBS } from "../../../../server/store/embedded/verbs.js";
 import type { ScrubProblem } from "../../../../server/store/store.js";
 import { NOW, newSession, newTask, newTasks, sessionId, topicName } from "../../../support/task-factory.js";
 
@@ -19,24 +17,22 @@ const session = { id: sessionId("worker-1"), epoch: 1 };
 
 /** One completed task that is kept, one leased, two ready, one scheduled. */
 async function openStore() {
-  const options = { dir: MEMORY, namespace: "test", sync: "no", clock: systemClock, log: silentLog } as const;
-  const store = await OpenStore.open({ ...options, random: () => 0.5, wake: () => {} });
-  const sessions = new Sessions(store.tables, store.topics);
-  await store.write(() => sessions.open(newSession(session.id, [TOPIC])), "takes");
+  const dir = mkdtempSync(join(tmpdir(), "taskqueue-test-"));
+  const file = new LmdbFile(join(dir, "data.mdb"));
+  file.begin();
+  const state = new State(file.tables);
+  VERBS.openSession(state, newSession(session.id, [TOPIC]));
   const kept = newTask("kept", { retentionMs: 60_000, externalId: "order", priority: -1 });
-  const tasks = [kept, ...newTasks(3), newTask("later", { dueAtMs: NOW + 5000 })];
-  const unbounded = { ...ending, tasksMax: 0, bytesMax: 0 };
-  await store.change(TOPIC, (change) => enqueue(change, tasks, unbounded), { create: true });
-  await store.change(TOPIC, (change) => {
-    const { leased } = serve(change, [{ session, limit: 2, bytesMax: 1_000_000 }], NOW);
-    complete(change, leased.slice(0, 1), ending);
-  });
-  const damage = (how: (change: Change) => void) => store.change(TOPIC, how);
+  const tasks = recordsOf([kept, ...newTasks(3), newTask("later", { dueAtMs: NOW + 5000 })]);
+  VERBS.enqueue(state, TOPIC, tasks, { ...ending, tasksMax: 0, bytesMax: 0 });
+  const { leased } = VERBS.lease(state, TOPIC, [{ session, limit: 2, bytesMax: 1_000_000 }], { now: NOW });
+  VERBS.complete(state, TOPIC, leased.slice(0, 1), ending);
+  const damage = async (how: (change: Change) => void) => state.change(TOPIC, how);
   const walk = async (repair: boolean) => {
     const problems: ScrubProblem[] = [];
     for (let after: string | undefined; ; ) {
       const call = { ...ending, repair, limit: 3, ...(after === undefined ? {} : { after }) };
-      const piece = await store.change(TOPIC, (change) => scrub(change, call));
+      const piece = VERBS.scrub(state, TOPIC, call);
       problems.push(...piece.problems);
       if (piece.next === undefined) return problems;
       after = piece.next;
@@ -53,7 +49,12 @@ async function openStore() {
     await walk(true);
     expect(await walk(false)).toEqual([]);
   };
-  return { store, tables: store.tables, damage, finds, walk, [Symbol.asyncDispose]: () => store.close() };
+  const dispose = async () => {
+    await file.abort();
+    await file.close();
+    rmSync(dir, { recursive: true });
+  };
+  return { damage, finds, walk, [Symbol.asyncDispose]: dispose };
 }
 
 test("an undamaged topic has no problems", async () => {
