@@ -12,7 +12,7 @@ import { invalid } from "./options.js";
 import { MalformedMessage, type Reader, type Writer } from "./wire.js";
 
 /** Lists and objects within each other, as docs/protocol.md bounds them. */
-export const DEPTH_MAX = 64;
+export const DEPTH_MAX = 30;
 
 /** String.prototype.isWellFormed, which every Node has that this package runs on, and its type library has not. */
 const isWellFormed: (this: string) => boolean = Reflect.get(String.prototype, "isWellFormed");

@@ -14,8 +14,8 @@ import {
 } from "@grpc/grpc-js";
 import { createClient, type Client as ServiceClient } from "nice-grpc";
 import { wallMs } from "./clock.js";
-import { DeepAdminServiceDefinition } from "./deep-decode.js";
 import { TaskqueueError, unreachable } from "./errors.js";
+import { AdminServiceDefinition } from "./gen/taskqueue/v1/admin.js";
 import { BrokerServiceDefinition } from "./gen/taskqueue/v1/broker.js";
 import { type ConnectionOptions, integer, invalid, type TlsOptions } from "./options.js";
 import { randomBelow } from "./random.js";
@@ -43,7 +43,7 @@ export interface Link {
   /** For the streams that are served by hand-written codecs. */
   readonly streams: GrpcClient;
   readonly broker: ServiceClient<typeof BrokerServiceDefinition>;
-  readonly admin: ServiceClient<typeof DeepAdminServiceDefinition>;
+  readonly admin: ServiceClient<typeof AdminServiceDefinition>;
   /** Whether it is still connected, as far as is known. */
   readonly ready: boolean;
   close(): void;
@@ -147,7 +147,7 @@ class ChannelLink implements Link {
   }
 
   get admin(): Link["admin"] {
-    this.#admin ??= createClient(DeepAdminServiceDefinition, this.#channel);
+    this.#admin ??= createClient(AdminServiceDefinition, this.#channel);
     return this.#admin;
   }
 

@@ -57,7 +57,7 @@ export const LIMITS = {
   /** Events waiting for a slow watcher before it is told that it missed some. */
   watcherEventsMax: 10_000,
   /** Nesting of args: lists and objects within each other. */
-  argsDepthMax: 64,
+  argsDepthMax: 30,
 } as const;
 
 /** What holds unless a task, a topic or the configuration says otherwise. */

@@ -413,6 +413,7 @@ export class Broker {
       case "resync":
         for (const lane of this.#lanes.values()) lane.wake();
         for (const session of this.workers.sessions) void this.workers.recallCancels(session);
+        this.#background(this.workers.compare());
         this.#background(this.#context.settings.refreshAll());
         this.#walk.restart();
         this.#loops.sweep.poke();

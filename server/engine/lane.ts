@@ -400,13 +400,20 @@ export class Lane {
     if (grants.length > 0) this.#wakes++;
   }
 
-  /** Releases the leases a session has in the store that its broker never learned of. */
+  /**
+   * Compares a session's leases with the store's. Those that nobody here knows
+   * of are released: their answer was lost, or a store that lost writes forgot
+   * their end. The worker is told of those that the store does not know.
+   */
   async releaseUnknown(session: WorkerSession): Promise<void> {
     const { store, options } = this.#context;
     await this.#untilStored(async () => {
+      const delivered = session.delivered(this.topic);
       const leases = await store.held(this.topic, session.ref.id);
       // Some may be the doing of calls under way, whose answers will tell.
       await Promise.allSettled(this.#asking);
+      const stored = new Set(leases.map((lease) => lease.token));
+      for (const lease of delivered) if (!stored.has(lease.token)) session.forgotten(lease);
       const unknown: LeaseRef[] = leases.filter((lease) => !session.holds(lease.token, this.topic));
       for (let from = 0; from < unknown.length; from += LIMITS.batchMax) {
         await store.release(this.topic, unknown.slice(from, from + LIMITS.batchMax), {

@@ -458,6 +458,23 @@ export class WorkerSession implements ReportReceipt {
     this.#reconciling.delete(lane);
   }
 
+  /** The store may have lost writes: compares all leases with it. */
+  async compare(): Promise<void> {
+    for (const { lane } of this.#subscriptions.values()) {
+      if (this.#state === "attached") await lane.releaseUnknown(this);
+    }
+  }
+
+  /** Leases of a topic that the stream has taken, and whose end is not reported. */
+  delivered(topic: TopicName): HeldLease[] {
+    return [...this.#held.values()].filter((lease) => lease.topic === topic && lease.delivery !== 0 && !lease.reported);
+  }
+
+  /** The store does not know the lease. */
+  forgotten(lease: HeldLease): void {
+    if (!lease.reported && this.#held.get(lease.wireToken) === lease) this.#loseLease(lease);
+  }
+
   // ── Stopping attempts ──────────────────────────────────────────────────────
 
   /** Tells the worker to stop an attempt; after the grace its lease ends in any case. */

@@ -128,6 +128,11 @@ export class Workers {
     for (const token of claimed) session.outbox.lost(token);
   }
 
+  /** The store may have lost writes: compares what the sessions hold with what it says, one after the other. */
+  async compare(): Promise<void> {
+    for (const session of [...this.#sessions]) await session.compare();
+  }
+
   /** Tells a worker to stop what somebody asked to cancel while nobody here listened. */
   async recallCancels(session: WorkerSession): Promise<void> {
     const { store, log } = this.#context;

@@ -21,7 +21,6 @@ import type { EventType as EngineEventType, TaskqueueEvent } from "../engine/eve
 import type { TopicProblem } from "../engine/scrubber.js";
 import type { StatsRow } from "../engine/stats-reader.js";
 import type { MoveOutcome, SessionRecord, ScrubProblemKind as StoreProblemKind } from "../store/store.js";
-import { decodeDeep } from "./decode-deep.js";
 import { toDuration } from "./time.js";
 
 export const STATES = {
@@ -74,7 +73,7 @@ const date = (ms: number | undefined) => (ms === undefined ? undefined : new Dat
 /** The task as its producer sent it. A spec that cannot be read is a bug, or another version's. */
 export function decodeTask(topic: TopicName, id: string, spec: Uint8Array): Task {
   try {
-    return { ...decodeDeep(Task, spec), topic, id };
+    return { ...Task.decode(spec), topic, id };
   } catch (error) {
     throw new TaskqueueError("INTERNAL", `the stored task ${id} of topic ${topic} cannot be read`, { cause: error });
   }
@@ -95,7 +94,7 @@ export function toTaskInfo(topic: TopicName, record: TaskRecord): TaskInfo {
     lastError: record.error,
     deadReason: record.deadReason ? DEAD_REASONS[record.deadReason] : DeadReason.UNSPECIFIED,
     progress: record.progress,
-    result: record.result ? Value.unwrap(decodeDeep(Value, record.result)) : undefined,
+    result: record.result ? Value.unwrap(Value.decode(record.result)) : undefined,
     cancelRequested: record.cancelRequested ?? false,
   };
 }

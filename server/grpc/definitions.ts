@@ -11,7 +11,6 @@ import { BrokerServiceDefinition } from "@taskqueue/sdk/gen/taskqueue/v1/broker.
 import { LeaseRequest, WorkerServiceDefinition } from "@taskqueue/sdk/gen/taskqueue/v1/worker.js";
 import type { CallContext, ServerMiddlewareCall } from "nice-grpc-common";
 import { invalid } from "../domain/errors.js";
-import { decodeDeep } from "./decode-deep.js";
 import { encodeLeaseMessage, type LeaseMessage } from "./lease-codec.js";
 
 /** A request that is not of its type. */
@@ -92,7 +91,7 @@ export const WorkerDefinition = guarded({
     ...restOfWorker,
     lease: {
       ...lease,
-      requestType: { ...lease.requestType, decode: (bytes: Uint8Array) => decodeDeep(LeaseRequest, bytes) },
+      requestType: { ...lease.requestType, decode: (bytes: Uint8Array) => LeaseRequest.decode(bytes) },
       responseType: {
         encode: (message: LeaseMessage) => ({ finish: () => encodeLeaseMessage(message) }),
         decode: (): LeaseMessage => {

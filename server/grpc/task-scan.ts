@@ -11,11 +11,11 @@
  * never accept what those refuse; a test compares the two.
  */
 import { isUtf8 } from "node:buffer";
+import { BinaryReader, getTextEncoding } from "@bufbuild/protobuf/wire";
 import { Task } from "@taskqueue/sdk/gen/taskqueue/v1/task.js";
 import { invalid } from "../domain/errors.js";
 import { parseTaskId, parseTopicName, type TaskId, type TopicName } from "../domain/ids.js";
 import { LIMITS } from "../domain/limits.js";
-import { decodeStrictly } from "./decode-deep.js";
 import { isPlainText, newTaskId } from "./parse.js";
 import { type TaskInput, type TaskInputOptions, taskInput } from "./task-input.js";
 
@@ -72,10 +72,15 @@ function taskRanges(bytes: Uint8Array): [number, number][] {
   return ranges;
 }
 
+/** Throws on text that is not UTF-8, as protobuf demands, where generated code mends it in silence. */
+export function decodeStrictly(bytes: Uint8Array): Task {
+  return Task.decode(new BinaryReader(bytes, (text) => getTextEncoding().decodeUtf8(text, true)));
+}
+
 function decodedTask(path: string, bytes: Uint8Array, options: TaskInputOptions): ReadTask {
   let task: Task;
   try {
-    task = decodeStrictly(Task, bytes);
+    task = decodeStrictly(bytes);
   } catch {
     throw invalid(path, `${bytes.length} bytes`, "must be a well-formed Task");
   }

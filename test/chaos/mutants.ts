@@ -6,7 +6,7 @@
  * as if it had done right. Two are hostile and yet keep the contract: the
  * checker must have nothing to say about them.
  */
-import type { EnqueueAnswer, Leased, NewTask, Store } from "../../server/store/store.js";
+import type { Demand, EnqueueAnswer, LeaseAnswer, Leased, NewTask, Store } from "../../server/store/store.js";
 import type { InvariantName } from "./checker.js";
 
 type Verbs = Partial<Store>;
@@ -77,18 +77,29 @@ export const MUTANTS = {
   "hands-out-twice": {
     caughtBy: "one-valid-lease",
     verbs: (store, nowAndThen) => {
-      const spares = new Map<string, Leased>();
+      const givenLast = new Map<string, Leased>();
+      /** The answer, with a lease that another session was given before. */
+      const twice = <Answer extends LeaseAnswer>(
+        topic: string,
+        demands: readonly Demand[] = [],
+        answer: Answer,
+      ): Answer => {
+        const [demand] = demands;
+        const own = answer.leased.filter(({ session }) => session === demand?.session.id).length;
+        const twin = givenLast.get(topic);
+        const last = answer.leased.at(-1);
+        if (last) givenLast.set(topic, last);
+        if (!twin || !demand || twin.session === demand.session.id || own >= demand.limit || !nowAndThen())
+          return answer;
+        return { ...answer, leased: [{ ...twin, session: demand.session.id }, ...answer.leased] };
+      };
       return {
-        async lease(topic, demands, options) {
-          const answer = await store.lease(topic, demands, options);
-          const [demand] = demands;
-          const own = answer.leased.filter(({ session }) => session === demand?.session.id).length;
-          const twin = spares.get(topic);
-          const last = answer.leased.at(-1);
-          if (!twin && last && nowAndThen()) spares.set(topic, last);
-          if (!twin || !demand || twin.session === demand.session.id || own >= demand.limit) return answer;
-          spares.delete(topic);
-          return { ...answer, leased: [{ ...twin, session: demand.session.id }, ...answer.leased] };
+        lease: async (topic, demands, options) => twice(topic, demands, await store.lease(topic, demands, options)),
+        complete: async (topic, completions, options) =>
+          twice(topic, options.demands, await store.complete(topic, completions, options)),
+        async enqueue(topic, tasks, options) {
+          const answer = await store.enqueue(topic, tasks, options);
+          return answer.kind === "enqueued" ? twice(topic, options.demands, answer) : answer;
         },
       };
     },
@@ -213,7 +224,7 @@ export function mutantOf(name: MutantName): Mutant {
 /** The store with the mutant's verbs in the place of its own. */
 export function mutated(store: Store, name: MutantName): Store {
   let count = 0;
-  const nowAndThen = () => ++count % 7 === 0;
+  const nowAndThen = () => ++count % 5 === 0;
   const verbs = new Map<PropertyKey, unknown>(Object.entries(mutantOf(name).verbs(store, nowAndThen)));
   return new Proxy(store, {
     get(target, verb) {

@@ -12,7 +12,14 @@
  */
 import assert from "node:assert";
 import { invalid } from "../../server/domain/errors.js";
-import { fenceAt, type LeaseToken, leaseToken, type SessionId, type TaskId, type TopicName } from "../../server/domain/ids.js";
+import {
+  fenceAt,
+  type LeaseToken,
+  leaseToken,
+  type SessionId,
+  type TaskId,
+  type TopicName,
+} from "../../server/domain/ids.js";
 import { LIMITS } from "../../server/domain/limits.js";
 import type { TaskState } from "../../server/domain/states.js";
 import type { Millis, TaskRecord } from "../../server/domain/task.js";

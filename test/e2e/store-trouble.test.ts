@@ -164,7 +164,7 @@ describe("Redis", () => {
     }));
 
   test("made a replica, and promoted again", () =>
-    withRedis(async ({ redis, load, say }) => {
+    withRedis(async ({ redis, brokers, load, say }) => {
       const client = new Redis(redis.url);
       await client.replicaof("127.0.0.1", await freePort());
       await say(false);
@@ -173,6 +173,10 @@ describe("Redis", () => {
       await client.replicaof("NO", "ONE");
       client.disconnect();
       expectRefusals(load, "STORE_READ_ONLY", "STORE_UNAVAILABLE");
+      // It looks for another primary, but not with every command, and does not fill the log with it.
+      for (const { process } of brokers) {
+        expect(process.output.match(/The connection to Redis is/g)?.length ?? 0).toBeLessThan(6);
+      }
     }));
 });
 

@@ -1,3 +1,4 @@
+import assert from "node:assert";
 import { describe, expect, test } from "vitest";
 import { subscription, TestEngine, TOPIC } from "../support/engine.js";
 import { newTask, topicName } from "../support/task-factory.js";
@@ -119,6 +120,42 @@ describe("no wake-up is lost", () => {
     worker.complete("slow", "lost");
     expect((await worker.read()).lost).toEqual([]);
     expect(await engine.stats()).toMatchObject({ completed: 2, released: 1 });
+  });
+
+  test("a lease whose end the store forgot is handed back when the store comes back", async () => {
+    await using engine = await TestEngine.start();
+    const worker = await (await engine.attach({ slots: 5 })).read();
+    await engine.enqueue(["a"]);
+    await worker.read();
+    worker.complete("a");
+    await worker.read();
+    // As if the completion of this one had been stored, and lost with the store's last second.
+    await engine.backend.enqueue(TOPIC, [newTask("b")], {
+      now: engine.clock.now(),
+      endedWindowMs: 0,
+      tasksMax: 0,
+      bytesMax: 0,
+      demands: [{ session: worker.session.ref, limit: 1, bytesMax: 1 }],
+    });
+    expect((await engine.task("b"))?.state).toBe("leased");
+    engine.rig.wake({ kind: "resync" });
+    await worker.read();
+    expect(worker.delivered).toEqual(["a", "b"]);
+    expect(await engine.stats()).toMatchObject({ released: 1, expired: 0, leased: 1 });
+  });
+
+  test("a worker is told of a lease that the store forgot when the store comes back", async () => {
+    await using engine = await TestEngine.start();
+    await engine.enqueue(["kept", "forgotten"]);
+    const worker = await (await engine.attach({ slots: 2 })).read();
+    const { id, token } = worker.task("forgotten");
+    const [lease] = [...worker.session.held].filter((held) => held.id === id);
+    assert(lease);
+    await engine.backend.release(TOPIC, [lease], { now: engine.clock.now(), endedWindowMs: 0 });
+    engine.rig.wake({ kind: "resync" });
+    await worker.read();
+    expect(worker.lost).toEqual([token]);
+    expect([...worker.held.values()].map((task) => task.id)).toContain("kept");
   });
 
   test("leasing goes on after a store that failed a while", async () => {

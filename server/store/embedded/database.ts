@@ -1,5 +1,5 @@
 /**
- * The lmdb file: its tables, its transaction, and what its errors mean.
+ * The lmdb file: its tables and its transaction.
  *
  * One write transaction is always open, and everything happens in it, reads too.
  * It is committed once in a while: see checkpoint.ts. What was done since is
@@ -10,7 +10,6 @@
  * a history; parts.ts cuts large values up instead.
  */
 import { ABORT, type Database, open, type RootDatabase } from "lmdb";
-import { TaskqueueError } from "../../domain/errors.js";
 
 export const VALUE_BYTES_MAX = 1900;
 
@@ -32,6 +31,12 @@ export class Table {
   constructor(db: Database<Buffer, Buffer>, writes: { count: number }) {
     this.#db = db;
     this.#writes = writes;
+  }
+
+  /** How many pages the rows take. */
+  pages(): number {
+    const stats = this.#db.getStats();
+    return figure(stats, "treeBranchPageCount") + figure(stats, "treeLeafPageCount") + figure(stats, "overflowPages");
   }
 
   /** The value, in memory that the next read overwrites, and whose length is larger than the value's. */
@@ -92,6 +97,11 @@ export class Table {
     for (const key of this.#db.getKeys({ start: end, end: start, reverse: true, limit: 1 })) return key;
     return undefined;
   }
+}
+
+/** A number in lmdb's statistics, whose type says nothing. */
+function figure(stats: object, name: string): number {
+  return Number(Reflect.get(stats, name));
 }
 
 const NO_OVERWRITE = { noOverwrite: true };
@@ -179,6 +189,12 @@ export class LmdbFile {
     this.#transaction = { end, ended };
   }
 
+  /** Bytes of pages within the file that hold nothing. Walks over all tables' heads: not for every verb. */
+  freeBytes(): number {
+    const used = Object.values(this.tables).reduce((pages, table) => pages + table.pages(), 0);
+    return Math.max(0, figure(this.#root.getStats(), "lastPageNumber") - used) * PAGE_BYTES;
+  }
+
   /** Hands the changes to the kernel. When it throws, they are undone. Nothing may be read or written meanwhile. */
   commit(): Promise<void> {
     return this.#end(undefined);
@@ -202,41 +218,3 @@ export class LmdbFile {
 }
 
 export type Tables = LmdbFile["tables"];
-
-/** Codes of lmdb and of the system. */
-const CODES: Readonly<Record<string, "full" | "read_only">> = {
-  ENOSPC: "full",
-  EDQUOT: "full",
-  EFBIG: "full",
-  "28": "full",
-  "122": "full",
-  "27": "full",
-  // ENOMEM: the map cannot grow.
-  "12": "full",
-  // MDB_MAP_FULL, MDB_TXN_FULL.
-  "-30792": "full",
-  "-30788": "full",
-  EROFS: "read_only",
-  EACCES: "read_only",
-  EPERM: "read_only",
-  EIO: "read_only",
-  "30": "read_only",
-  "13": "read_only",
-  "1": "read_only",
-  "5": "read_only",
-};
-
-/** What an error of lmdb or of a file means to a caller. Other errors are returned as they are. */
-export function storeError(error: unknown): unknown {
-  if (!(error instanceof Error) || error instanceof TaskqueueError || !("code" in error)) return error;
-  switch (CODES[String(error.code)]) {
-    case "full":
-      return new TaskqueueError("STORE_FULL", "the disk of the embedded store is full", { cause: error });
-    case "read_only":
-      return new TaskqueueError("STORE_READ_ONLY", "the disk of the embedded store takes no writes", { cause: error });
-    default:
-      // Node's own errors and assertions are bugs, not weather.
-      if (typeof error.code === "string" && error.code.startsWith("ERR_")) return error;
-      return new TaskqueueError("STORE_UNAVAILABLE", `the embedded store failed: ${error.message}`, { cause: error });
-  }
-}

@@ -32,6 +32,11 @@ export class Journal {
     this.#file = openSync(pathOf(dir, number), "wx", 0o600);
   }
 
+  /** Bytes of the entries. */
+  get length(): number {
+    return this.#length;
+  }
+
   /** Adds an entry, which stands in `bytes` after room for its head. When it throws, nothing was added. */
   append(bytes: Buffer): void {
     const length = bytes.length - ENTRY_HEAD_BYTES;

@@ -19,13 +19,14 @@ import type { Clock } from "../../lib/clock.js";
 import type { Log } from "../../lib/log.js";
 import type { Wake } from "../store.js";
 import { Checkpoints, DATA_FILE, restore } from "./checkpoint.js";
-import { LmdbFile, storeError } from "./database.js";
+import { LmdbFile } from "./database.js";
+import { isFull, openError, storeError } from "./disk-errors.js";
 import { claimFolder, finishFolder, makeFolder } from "./folder.js";
 import { type FolderLock, lockFolder } from "./folder-lock.js";
 import { ENTRY_HEAD_BYTES, Journal, journalsIn, removeJournal } from "./journal.js";
 import { EntryWriter, type Journaled } from "./journal-codec.js";
 import { replayAll, replayOne } from "./replay.js";
-import { Reserve } from "./reserve.js";
+import { Reserve, releaseIfScarce } from "./reserve.js";
 import { State } from "./verbs.js";
 
 export const MEMORY = ":memory:";
@@ -64,10 +65,11 @@ const TAKING: ReadonlySet<Journaled> = new Set([
 const SYNC_MS = 1000;
 /** How long a change may stay in the journal alone. */
 const CHECKPOINT_MS = 5000;
-/** And how many changes of rows: what a replay must do at most, and what a commit must write. */
+/** And how many changes of rows, and bytes: what a replay must do at most, and what a commit must write. */
 const CHECKPOINT_WRITES = 16_000;
-/** A disk that cannot keep up stops the verbs here. */
-const WRITES_MAX = 10 * CHECKPOINT_WRITES;
+const CHECKPOINT_BYTES = 8 * 1024 * 1024;
+/** How many times as much may come while a checkpoint is being made: a disk that cannot keep up stops the verbs here. */
+const LOAD_MAX = 10;
 /** How often a full store tries again. */
 const FULL_RETRY_MS = 1000;
 
@@ -101,6 +103,7 @@ export class OpenStore {
     let file: LmdbFile | undefined;
     try {
       const isNew = claimFolder(dir, options.namespace) === "is new";
+      releaseIfScarce(dir);
       const last = isNew ? undefined : restore(dir);
       file = new LmdbFile(join(dir, DATA_FILE));
       file.begin();
@@ -138,7 +141,7 @@ export class OpenStore {
     this.#lock = lock;
     this.#file = file;
     this.#state = state;
-    this.#reserve = new Reserve({ dir, isKept, clock, log });
+    this.#reserve = new Reserve({ dir, isKept, clock, log, freeBytes: () => file.freeBytes() });
     this.#checkpoints = new Checkpoints(dir, lastCheckpoint, isKept);
     this.#journal = new Journal(dir, journal);
   }
@@ -148,8 +151,11 @@ export class OpenStore {
     this.#cancelTimer?.();
     try {
       if (this.#failure === undefined && this.#dirtySince !== undefined) {
+        // With this it is safe; the checkpoint makes the next opening quick.
         await this.#journal.sync();
-        await this.#makeCheckpoint();
+        await this.#makeCheckpoint().catch((error: unknown) => {
+          this.#options.log.warn({ dir: this.#dir, err: error }, "the store was closed without a checkpoint");
+        });
       }
     } finally {
       this.#cancelTimer?.();
@@ -208,14 +214,14 @@ export class OpenStore {
     }
   }
 
-  /** Proves that the disk takes writes. */
+  /** Proves that the disk takes writes. A full one does: reports still get through. */
   async probe(): Promise<void> {
     while (this.#gate !== undefined) await this.#gate;
     if (this.#failure !== undefined) throw this.#failure;
     try {
       this.#reserve.probe();
     } catch (error) {
-      throw storeError(error);
+      if (!isFull(error, this.#dir)) throw storeError(error);
     }
   }
 
@@ -224,9 +230,12 @@ export class OpenStore {
     try {
       this.#journal.append(bytes);
     } catch (error) {
-      const known = storeError(error);
-      const isFull = known instanceof TaskqueueError && known.code === "STORE_FULL";
-      if (!isFull || TAKING.has(verb) || !this.#reserve.release()) throw known;
+      if (!isFull(error, this.#dir)) throw storeError(error);
+      if (TAKING.has(verb) || !this.#reserve.release()) {
+        // Winding the journal up frees its room.
+        if (this.#checkpoint === undefined && this.#dirtySince !== undefined) this.#startCheckpoint();
+        throw storeError(error);
+      }
       this.#append(verb, write);
     }
   }
@@ -246,9 +255,10 @@ export class OpenStore {
   #schedule(): void {
     const { clock } = this.#options;
     this.#dirtySince ??= clock.monotonic();
-    if (this.#file.writes >= CHECKPOINT_WRITES) {
+    const load = Math.max(this.#file.writes / CHECKPOINT_WRITES, this.#journal.length / CHECKPOINT_BYTES);
+    if (load >= 1) {
       if (this.#checkpoint === undefined) this.#startCheckpoint();
-      else if (this.#file.writes >= WRITES_MAX) this.#gate ??= this.#waitFor(this.#checkpoint);
+      else if (load >= LOAD_MAX) this.#gate ??= this.#waitFor(this.#checkpoint);
     }
     this.#cancelTimer ??= clock.after(SYNC_MS, () => {
       this.#cancelTimer = undefined;
@@ -270,13 +280,13 @@ export class OpenStore {
     else this.#schedule();
   }
 
+  /** Only to be called when the verb in progress has done its work, or will do none. */
   #startCheckpoint(): void {
     const { clock } = this.#options;
     if (clock.monotonic() < this.#checkpointNotBefore) return;
     this.#checkpoint = this.#makeCheckpoint()
       .catch((error: unknown) => {
-        const known = storeError(error);
-        if (!(known instanceof TaskqueueError && known.code === "STORE_FULL")) return this.#fail(error);
+        if (!isFull(error, this.#dir)) return this.#fail(error);
         this.#checkpointNotBefore = clock.monotonic() + FULL_RETRY_MS;
         this.#options.log.warn({ dir: this.#dir, err: error }, "the disk is full; the journal cannot be wound up");
         this.#reserve.release();
@@ -378,15 +388,4 @@ async function saveFile(state: State, file: LmdbFile): Promise<void> {
   state.topics.save();
   await file.commit();
   file.begin();
-}
-
-/** What kept the store from opening, in words. */
-function openError(dir: string, error: unknown): unknown {
-  if (error instanceof TaskqueueError) return error;
-  const known = storeError(error);
-  if (known instanceof TaskqueueError && known.code !== "STORE_UNAVAILABLE") return known;
-  const reason = error instanceof Error ? error.message : String(error);
-  return new TaskqueueError("STORE_UNAVAILABLE", `${dir} holds a store that cannot be opened: ${reason}`, {
-    cause: error,
-  });
 }

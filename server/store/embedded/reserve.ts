@@ -3,7 +3,7 @@
  * a full disk even the end of a task must be written down first. Whoever needs
  * it releases it, and until it is there again nothing new is taken in.
  */
-import { closeSync, fsyncSync, openSync, rmSync, statSync, writeSync } from "node:fs";
+import { closeSync, fsyncSync, openSync, rmSync, statfsSync, statSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { TaskqueueError } from "../../domain/errors.js";
 import type { Clock } from "../../lib/clock.js";
@@ -14,8 +14,9 @@ export const PROBE_FILE = "probe";
 
 const RESERVE_BYTES = 16 * 1024 * 1024;
 const STEP_BYTES = 1024 * 1024;
-/** How often a full store tries to take its reserve again. */
+/** How often a full store looks for room. */
 const RETRY_MS = 1000;
+const SCARCE_BYTES = 64 * 1024 * 1024;
 const PROBE = Buffer.from("1");
 
 export interface ReserveOptions {
@@ -24,6 +25,19 @@ export interface ReserveOptions {
   readonly isKept: boolean;
   readonly clock: Clock;
   readonly log: Log;
+  /** Bytes that the store can use without asking the disk: those that tasks left behind. */
+  readonly freeBytes: () => number;
+}
+
+/** Whether the disk has hardly any space left. */
+export function isScarce(dir: string): boolean {
+  const { bavail, bsize } = statfsSync(dir);
+  return bavail * bsize < SCARCE_BYTES;
+}
+
+/** Gives the reserve away before a store is opened that may need it for its first commit. */
+export function releaseIfScarce(dir: string): void {
+  if (isScarce(dir)) rmSync(join(dir, RESERVE_FILE), { force: true });
 }
 
 export class Reserve {
@@ -31,14 +45,17 @@ export class Reserve {
   readonly #path: string;
   readonly #probe: number;
   #held: boolean;
-  #triedAt: number;
+  /** While the reserve is out: whether there is room all the same, and when that was looked at. */
+  #hasRoom = false;
+  #lookedAt: number;
 
   constructor(options: ReserveOptions) {
     this.#options = options;
     this.#path = join(options.dir, RESERVE_FILE);
     this.#probe = openSync(join(options.dir, PROBE_FILE), "w", 0o600);
+    this.probe();
     this.#held = statSync(this.#path, { throwIfNoEntry: false })?.size === RESERVE_BYTES;
-    this.#triedAt = options.clock.monotonic();
+    this.#lookedAt = options.clock.monotonic();
     if (options.isKept && !this.#held) this.#take();
   }
 
@@ -51,15 +68,15 @@ export class Reserve {
     writeSync(this.#probe, PROBE, 0, PROBE.length, 0);
   }
 
-  /** Throws STORE_FULL when the reserve is needed by others; notices when it no longer is. */
+  /** Throws STORE_FULL while the reserve is out and there is no other room; looks for it once in a while. */
   requireRoom(): void {
-    const { isKept, clock } = this.#options;
+    const { isKept, clock, freeBytes } = this.#options;
     if (!isKept || this.#held) return;
-    if (clock.monotonic() - this.#triedAt >= RETRY_MS) {
-      this.#triedAt = clock.monotonic();
-      if (this.#take()) return;
+    if (clock.monotonic() - this.#lookedAt >= RETRY_MS) {
+      this.#lookedAt = clock.monotonic();
+      this.#hasRoom = this.#take() || freeBytes() >= SCARCE_BYTES;
     }
-    throw new TaskqueueError("STORE_FULL", "the disk of the embedded store is full");
+    if (!this.#hasRoom) throw new TaskqueueError("STORE_FULL", "the disk of the embedded store is full");
   }
 
   /** Gives the space away; tells whether there was any. */
@@ -67,6 +84,7 @@ export class Reserve {
     if (!this.#held) return false;
     rmSync(this.#path, { force: true });
     this.#held = false;
+    this.#hasRoom = false;
     this.#options.log.warn({ dir: this.#options.dir }, "the disk is full; the reserve is used to let reports through");
     return true;
   }

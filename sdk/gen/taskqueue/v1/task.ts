@@ -177,7 +177,8 @@ export interface Task {
   id: string;
   /**
    * The processor's arguments, as JSON values: `"args": [640, 480]`. Numbers
-   * are IEEE doubles. Default: none.
+   * are IEEE doubles; lists and objects nest at most 30 deep, so that decoders
+   * which stop at 100 messages can read them. Default: none.
    */
   args:
     | Array<any>

@@ -104,8 +104,8 @@ export interface Hello {
   /** The credit: how many tasks the worker takes now. 0 to 10,000. */
   slots: number;
   /**
-   * The most encoded bytes of tasks to hold at once; a single larger task is
-   * delivered when nothing else is held. Default (0): 64 MiB.
+   * The most encoded bytes of tasks to hold at once; the task that reaches it
+   * may exceed it. Default (0): 64 MiB.
    */
   bytesMax: number;
   /** Set to take up an earlier session with its leases. */

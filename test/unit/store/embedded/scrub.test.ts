@@ -1,14 +1,13 @@
 /** What a scrub does about damage, which here is done to the tables by hand. */
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import type { Change } from "../../../../server/store/embedded/change.js";
 import { LmdbFile } from "../../../../server/store/embedded/database.js";
-import { recordsOf } from "../../../../server/store/embedded/enqueue.js";
 import { externalKey, nameKey, topicBounds } from "../../../../server/store/embedded/keys.js";
 import { State, VERBS } from "../../../../server/store/embedded/verbs.js";
+import { encodeRecord } from "../../../../server/store/record.js";
 import type { ScrubProblem } from "../../../../server/store/store.js";
+import { removeFolder, temporaryFolder } from "../../../support/guardian.js";
 import { NOW, newSession, newTask, newTasks, sessionId, topicName } from "../../../support/task-factory.js";
 
 const TOPIC = topicName("clicks");
@@ -16,19 +15,21 @@ const ending = { now: NOW, endedWindowMs: 30_000 };
 const session = { id: sessionId("worker-1"), epoch: 1 };
 
 /** One completed task that is kept, one leased, two ready, one scheduled. */
-async function openStore() {
-  const dir = mkdtempSync(join(tmpdir(), "taskqueue-test-"));
-  const file = new LmdbFile(join(dir, "data.mdb"));
+function openState() {
+  const folder = temporaryFolder();
+  const file = new LmdbFile(join(folder, "data.mdb"));
   file.begin();
   const state = new State(file.tables);
   VERBS.openSession(state, newSession(session.id, [TOPIC]));
   const kept = newTask("kept", { retentionMs: 60_000, externalId: "order", priority: -1 });
-  const tasks = recordsOf([kept, ...newTasks(3), newTask("later", { dueAtMs: NOW + 5000 })]);
-  VERBS.enqueue(state, TOPIC, tasks, { ...ending, tasksMax: 0, bytesMax: 0 });
-  const { leased } = VERBS.lease(state, TOPIC, [{ session, limit: 2, bytesMax: 1_000_000 }], { now: NOW });
+  const tasks = [kept, ...newTasks(3), newTask("later", { dueAtMs: NOW + 5000 })];
+  const records = tasks.map(({ id, head, spec, dueAtMs }) => ({ id, head, dueAtMs, record: encodeRecord(head, spec) }));
+  VERBS.enqueue(state, TOPIC, records, { ...ending, tasksMax: 0, bytesMax: 0 });
+  const demands = [{ session, limit: 2, bytesMax: 1_000_000 }];
+  const { leased } = VERBS.lease(state, TOPIC, demands, { now: NOW });
   VERBS.complete(state, TOPIC, leased.slice(0, 1), ending);
-  const damage = async (how: (change: Change) => void) => state.change(TOPIC, how);
-  const walk = async (repair: boolean) => {
+  const damage = (how: (change: Change) => void) => state.change(TOPIC, how);
+  const walk = (repair: boolean) => {
     const problems: ScrubProblem[] = [];
     for (let after: string | undefined; ; ) {
       const call = { ...ending, repair, limit: 3, ...(after === undefined ? {} : { after }) };
@@ -38,38 +39,41 @@ async function openStore() {
       after = piece.next;
     }
   };
-  const finds = async (...expected: readonly object[]) => {
-    const told = await walk(false);
+  const finds = (...expected: readonly object[]) => {
+    const told = walk(false);
     for (const problem of expected)
       expect(told).toContainEqual(expect.objectContaining({ ...problem, repaired: false }));
-    const mended = await walk(true);
+    const mended = walk(true);
     for (const problem of expected)
       expect(mended).toContainEqual(expect.objectContaining({ ...problem, repaired: true }));
     // What a repair moved, the figures follow in the next walk.
-    await walk(true);
-    expect(await walk(false)).toEqual([]);
+    walk(true);
+    expect(walk(false)).toEqual([]);
   };
-  const dispose = async () => {
-    await file.abort();
-    await file.close();
-    rmSync(dir, { recursive: true });
+  return {
+    damage,
+    finds,
+    walk,
+    async [Symbol.asyncDispose]() {
+      await file.close();
+      removeFolder(folder);
+    },
   };
-  return { damage, finds, walk, [Symbol.asyncDispose]: dispose };
 }
 
 test("an undamaged topic has no problems", async () => {
-  await using f = await openStore();
-  expect(await f.walk(true)).toEqual([]);
+  await using f = openState();
+  expect(f.walk(true)).toEqual([]);
 });
 
 test("a status without its task is removed", async () => {
-  await using f = await openStore();
-  await f.damage(({ tables, topic }) => {
+  await using f = openState();
+  f.damage(({ tables, topic }) => {
     const { start, end } = topicBounds(topic.number);
     for (const key of tables.ready.keys(start, end, 10)) tables.ready.remove(key);
     for (const key of tables.parked.keys(start, end, 10)) tables.parked.remove(key);
   });
-  await f.finds(
+  f.finds(
     { kind: "ghost_entry", id: "t0001" },
     { kind: "ghost_entry", id: "later" },
     { kind: "ghost_entry", id: "kept" },
@@ -81,20 +85,16 @@ test("a status without its task is removed", async () => {
 });
 
 test("tasks that are not found by their ids are found again", async () => {
-  await using f = await openStore();
-  await f.damage(({ tables, topic }) => {
+  await using f = openState();
+  f.damage(({ tables, topic }) => {
     for (const id of ["t0001", "later", "kept"]) tables.status.remove(nameKey(topic.number, id));
   });
-  await f.finds(
-    { kind: "stray_task", id: "t0001" },
-    { kind: "stray_task", id: "later" },
-    { kind: "stray_task", id: "kept" },
-  );
+  f.finds({ kind: "stray_task", id: "t0001" }, { kind: "stray_task", id: "later" }, { kind: "stray_task", id: "kept" });
 });
 
 test("a task in two states keeps the one in which it is least lost", async () => {
-  await using f = await openStore();
-  await f.damage(({ tables, topic }) => {
+  await using f = openState();
+  f.damage(({ tables, topic }) => {
     const { start, end } = topicBounds(topic.number);
     const [row] = tables.ready.rows(start, end, 1);
     const length = row?.value.readUInt16BE() ?? 0;
@@ -102,24 +102,24 @@ test("a task in two states keeps the one in which it is least lost", async () =>
     const [parked = Buffer.alloc(0)] = tables.parked.keys(start, end, 1);
     tables.parked.put(Buffer.concat([parked.subarray(0, 5), Buffer.alloc(6), body.subarray(2, 12)]), body);
   });
-  await f.finds({ kind: "two_states", id: "t0001" });
+  f.finds({ kind: "two_states", id: "t0001" });
 });
 
 test("leases of a session whose record was lost are released", async () => {
-  await using f = await openStore();
-  await f.damage(({ tables }) => void tables.session.remove(Buffer.from(session.id)));
-  await f.finds({ kind: "orphan_lease", id: "t0000" });
+  await using f = openState();
+  f.damage(({ tables }) => void tables.session.remove(Buffer.from(session.id)));
+  f.finds({ kind: "orphan_lease", id: "t0000" });
 });
 
 test("indexes and retentions are put right", async () => {
-  await using f = await openStore();
-  await f.damage(({ tables, topic }) => {
+  await using f = openState();
+  f.damage(({ tables, topic }) => {
     tables.external.remove(externalKey(topic.number, "order", "kept"));
     tables.external.put(externalKey(topic.number, "order", "t0001"), Buffer.of(0));
     const { start, end } = topicBounds(topic.number);
     for (const key of tables.retention.keys(start, end, 10)) tables.retention.remove(key);
   });
-  await f.finds(
+  f.finds(
     { kind: "wrong_index", id: "kept" },
     { kind: "wrong_index", id: "t0001" },
     { kind: "wrong_retention", id: "kept" },
@@ -127,11 +127,11 @@ test("indexes and retentions are put right", async () => {
 });
 
 test("wrong figures are set, when the topic held still", async () => {
-  await using f = await openStore();
-  await f.damage(({ topic }) => {
+  await using f = openState();
+  f.damage(({ topic }) => {
     topic.figures.bytes += 7;
     topic.figures.scheduled += 1;
     topic.figures.released -= 2;
   });
-  await f.finds({ kind: "wrong_bytes" }, { kind: "wrong_count" });
+  f.finds({ kind: "wrong_bytes" }, { kind: "wrong_count" });
 });
