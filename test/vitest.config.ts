@@ -11,10 +11,10 @@ import { defineConfig } from "vitest/config";
 const SECOND = 1000;
 
 /** What a layer may assume is in STYLE: unit and tidy need nothing, script and chaos need Redis. */
-const LAYERS: Record<string, { include: string[]; timeoutMs?: number }> = {
+const LAYERS: Record<string, { include: string[]; timeoutMs?: number; setupFiles?: string[] }> = {
   tidy: { include: ["test/tidy.test.ts"] },
   support: { include: ["test/support/**/*.test.ts"] },
-  unit: { include: ["test/unit/**/*.test.ts"] },
+  unit: { include: ["test/unit/**/*.test.ts"], setupFiles: ["test/support/seed.ts"] },
   script: { include: ["test/script/**/*.test.ts"] },
   conformance: { include: ["test/conformance/**/*.test.ts"] },
   differential: { include: ["test/differential/**/*.test.ts"], timeoutMs: 120 * SECOND },
@@ -35,9 +35,9 @@ export default defineConfig({
     pool: "forks",
     maxWorkers: 2,
     reporters: ["default", fileURLToPath(new URL("support/closing-line.ts", import.meta.url))],
-    projects: Object.entries(LAYERS).map(([name, { include, timeoutMs = 30 * SECOND }]) => ({
+    projects: Object.entries(LAYERS).map(([name, { include, timeoutMs = 30 * SECOND, setupFiles = [] }]) => ({
       extends: true as const,
-      test: { name, include, testTimeout: timeoutMs, hookTimeout: timeoutMs },
+      test: { name, include, setupFiles, testTimeout: timeoutMs, hookTimeout: timeoutMs },
     })),
   },
 });

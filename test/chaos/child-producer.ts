@@ -86,7 +86,7 @@ function optionsOf({ args: _, ...options }: EnqueueEntry<[id: string, timeoutMs:
 /** One batch, until its fate is known, or this producer lets the matter rest. */
 async function produce(client: Client, queue: string, batch: Batch): Promise<void> {
   const insists = random.chance(0.8);
-  const repeats = random.chance(0.05);
+  const repeats = random.chance(orders.repeated);
   while (!(await enqueue(client, queue, batch))) if (!insists) return;
   if (repeats) await enqueue(client, queue, batch);
 }

@@ -20,6 +20,8 @@ export interface ChildOrders {
 export interface ProducerOrders extends ChildOrders {
   /** Calls in a second, to each queue. */
   readonly callsPerSecond: number;
+  /** The part of the calls, 0 to 1, that is made again after it was answered. */
+  readonly repeated: number;
   /** Ends by itself after so many calls to each queue; 0: never. */
   readonly callsMax: number;
 }

@@ -155,7 +155,7 @@ export class Cluster implements AsyncDisposable {
 
   async #launchProducer(name: string, life: string): Promise<Subprocess> {
     const { callsPerSecond } = this.options;
-    const orders: ProducerOrders = { ...this.#orders(name, life), callsPerSecond, callsMax: 0 };
+    const orders: ProducerOrders = { ...this.#orders(name, life), callsPerSecond, repeated: 0.1, callsMax: 0 };
     return this.#launchChild("test/chaos/child-producer.ts", orders);
   }
 

@@ -6,7 +6,8 @@
  * as if it had done right. Two are hostile and yet keep the contract: the
  * checker must have nothing to say about them.
  */
-import type { Demand, EnqueueAnswer, LeaseAnswer, Leased, NewTask, Store } from "../../server/store/store.js";
+import type { TopicName } from "../../server/domain/ids.js";
+import type { EnqueueAnswer, LeaseAnswer, Leased, NewTask, Store } from "../../server/store/store.js";
 import type { InvariantName } from "./checker.js";
 
 type Verbs = Partial<Store>;
@@ -78,28 +79,27 @@ export const MUTANTS = {
     caughtBy: "one-valid-lease",
     verbs: (store, nowAndThen) => {
       const givenLast = new Map<string, Leased>();
-      /** The answer, with a lease that another session was given before. */
-      const twice = <Answer extends LeaseAnswer>(
-        topic: string,
-        demands: readonly Demand[] = [],
+      /** The answer, with a lease that another session was given before in the place of its first one. */
+      const twice = async <Answer extends LeaseAnswer>(
+        topic: TopicName,
         answer: Answer,
-      ): Answer => {
-        const [demand] = demands;
-        const own = answer.leased.filter(({ session }) => session === demand?.session.id).length;
+        now: number,
+      ): Promise<Answer> => {
+        const [first, ...others] = answer.leased;
+        if (!first) return answer;
         const twin = givenLast.get(topic);
-        const last = answer.leased.at(-1);
-        if (last) givenLast.set(topic, last);
-        if (!twin || !demand || twin.session === demand.session.id || own >= demand.limit || !nowAndThen())
-          return answer;
-        return { ...answer, leased: [{ ...twin, session: demand.session.id }, ...answer.leased] };
+        givenLast.set(topic, first);
+        if (!twin || twin.session === first.session || !nowAndThen()) return answer;
+        await store.release(topic, [first], { now, endedWindowMs: 600_000 });
+        return { ...answer, leased: [{ ...twin, session: first.session }, ...others] };
       };
       return {
-        lease: async (topic, demands, options) => twice(topic, demands, await store.lease(topic, demands, options)),
+        lease: async (topic, demands, options) => twice(topic, await store.lease(topic, demands, options), options.now),
         complete: async (topic, completions, options) =>
-          twice(topic, options.demands, await store.complete(topic, completions, options)),
+          twice(topic, await store.complete(topic, completions, options), options.now),
         async enqueue(topic, tasks, options) {
           const answer = await store.enqueue(topic, tasks, options);
-          return answer.kind === "enqueued" ? twice(topic, options.demands, answer) : answer;
+          return answer.kind === "enqueued" ? twice(topic, answer, options.now) : answer;
         },
       };
     },
@@ -237,11 +237,19 @@ export function mutated(store: Store, name: MutantName): Store {
 }
 
 function takesLeasesBack(store: Store, nowAndThen: () => boolean): Verbs {
+  const takeBack = async (topic: TopicName, answer: LeaseAnswer, now: number) => {
+    const [first] = answer.leased;
+    if (first && nowAndThen()) await store.release(topic, [first], { now, endedWindowMs: 600_000 });
+  };
   return {
     async lease(topic, demands, options) {
       const answer = await store.lease(topic, demands, options);
-      const [first] = answer.leased;
-      if (first && nowAndThen()) await store.release(topic, [first], { ...options, endedWindowMs: 600_000 });
+      await takeBack(topic, answer, options.now);
+      return answer;
+    },
+    async enqueue(topic, tasks, options) {
+      const answer = await store.enqueue(topic, tasks, options);
+      if (answer.kind === "enqueued") await takeBack(topic, answer, options.now);
       return answer;
     },
   };

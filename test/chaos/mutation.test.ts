@@ -28,6 +28,7 @@ interface MutationRun {
   readonly names: readonly MutantName[];
   readonly topics: readonly string[];
   readonly concurrency: number;
+  readonly callsPerSecond: number;
   /** Whether workers are killed and stopped. */
   readonly faults: boolean;
   readonly expected: Partial<Expectations>;
@@ -40,6 +41,7 @@ const ROUGH: MutationRun = {
   ),
   topics: TOPICS.map(({ name }) => name),
   concurrency: 5,
+  callsPerSecond: 10,
   faults: true,
   expected: { lostLeasesMax: lostLeasesMaxOf },
 };
@@ -49,6 +51,8 @@ const CALM: MutationRun = {
   names: ["none", "turns-the-order-round", "tires-of-the-living"],
   topics: [ORDERED.name],
   concurrency: 1,
+  // Faster than the workers: where no queue forms there is no order.
+  callsPerSecond: 60,
   faults: false,
   expected: { leasesSpared: true },
 };
@@ -64,7 +68,7 @@ async function play(run: MutationRun, folder: string, fate: Recorder): Promise<v
   });
   const clients = queues.map(({ queue, addresses }) => ({ queue, client: new Client({ address: addresses }) }));
   for (const { client } of clients) await client.admin.configure("fragile", { lostLeasesMax: LOST_LEASES_MAX.fragile });
-  const { topics, concurrency } = run;
+  const { topics, concurrency, callsPerSecond } = run;
   const member = (name: string, file: string, more: Partial<WorkerOrders & ProducerOrders>) =>
     new Member({
       name,
@@ -77,7 +81,11 @@ async function play(run: MutationRun, folder: string, fate: Recorder): Promise<v
       },
     });
   const workers = [1, 2].map((number) => member(`worker-${number}`, "test/chaos/child-worker.ts", { concurrency }));
-  const producer = member("producer-1", "test/chaos/child-producer.ts", { callsPerSecond: 10, callsMax: 40 });
+  const producer = member("producer-1", "test/chaos/child-producer.ts", {
+    callsPerSecond,
+    repeated: 0.3,
+    callsMax: 40,
+  });
   const members = [...workers, producer];
   try {
     await Promise.all(members.map((each) => each.start()));

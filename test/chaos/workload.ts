@@ -14,7 +14,7 @@ export const TOPICS = [
   { name: "fragile", kept: true },
 ] as const;
 
-/** Of quick tasks, for a worker that takes one at a time. */
+/** For workers that take one task at a time. */
 export const ORDERED = { name: "ordered", kept: true } as const;
 
 export type TopicRow = (typeof TOPICS)[number] | typeof ORDERED;
@@ -66,16 +66,25 @@ export interface Deed {
 export function deedOf(seed: number, task: { id: string; topic: string; failures: number; timeoutMs: number }): Deed {
   const random = randomOf(seed, task.id);
   const heedsSignal = random.chance(0.7);
-  const draw = random.next() * (task.topic === ORDERED.name ? 0.75 : 1);
-  const drawnMs = draw < 0.75 ? random.int(0, 5) : draw < 0.96 ? random.int(20, 200) : random.int(400, 2_000);
-  // Long enough to be lost with its worker now and then.
-  const forMs = task.topic === "fragile" ? 100 + drawnMs : drawnMs;
+  const drawnMs = drawDuration(random, task.topic);
+  // Only once: a task that fails four times has to end, too.
+  const forMs = task.failures === 0 ? drawnMs : Math.min(drawnMs, 100);
   const failsUntil = task.topic === "flaky" && random.chance(0.5) ? random.int(1, 4) : 0;
   const isHopeless = task.topic === "flaky" && random.chance(0.05);
   if (task.timeoutMs > 0 && task.failures === 0)
     return { forMs: task.timeoutMs + 2_000, outcome: "returned", heedsSignal };
   if (isHopeless) return { forMs, outcome: "buried", heedsSignal };
   return { forMs, outcome: task.failures < failsUntil ? "failed" : "returned", heedsSignal };
+}
+
+/** Milliseconds: mostly a few, seldom so many that a fault is bound to come in between. */
+function drawDuration(random: Random, topic: string): number {
+  // Slow enough for a queue to form.
+  if (topic === ORDERED.name) return random.int(20, 40);
+  const draw = random.next();
+  const ms = draw < 0.75 ? random.int(0, 5) : draw < 0.96 ? random.int(20, 200) : random.int(400, 2_000);
+  // Long enough to be lost with its worker now and then.
+  return topic === "fragile" ? 100 + ms : ms;
 }
 
 /** The chance of one named thing. */

@@ -7,8 +7,7 @@
  * and how it moves is in model-task.ts, sessions are in model-sessions.ts.
  *
  * Two things a store is free in are fixed here: an ended id is forgotten exactly
- * at the end of its window, and wherever no order is promised, it is that of
- * `list`.
+ * at the end of its window, and an order that is not promised is that of `list`.
  */
 import assert from "node:assert";
 import { invalid } from "../../server/domain/errors.js";
@@ -461,16 +460,12 @@ export class ModelStore implements Store {
     if (after !== undefined) throw invalid("after", after, "must be the cursor of the piece before");
     return this.#change(name, (topic) => {
       const checked = topic.tasks.size;
-      const orphans = inState(topic, "leased").flatMap((task) =>
-        task.now.state === "leased" && !this.#sessions.exists(task.now.lease.session)
-          ? [{ task, session: task.now.lease.session, cancelRequested: task.now.cancelRequested }]
-          : [],
-      );
-      const problems = orphans.map(({ task, session, cancelRequested }): ScrubProblem => {
-        if (repair && cancelRequested) abort(topic, task, ending);
+      const problems = inState(topic, "leased").flatMap((task): ScrubProblem[] => {
+        if (task.now.state !== "leased" || this.#sessions.exists(task.now.lease.session)) return [];
+        const detail = `of session ${task.now.lease.session}, which does not exist`;
+        if (repair && task.now.cancelRequested) abort(topic, task, ending);
         else if (repair) release(topic, task);
-        const detail = `of session ${session}, which does not exist`;
-        return { kind: "orphan_lease", id: task.id, detail, repaired: repair };
+        return [{ kind: "orphan_lease", id: task.id, detail, repaired: repair }];
       });
       return { checked, problems };
     });

@@ -114,7 +114,7 @@ export class LmdbFile {
   #transaction: { readonly end: (how: unknown) => void; readonly ended: Promise<unknown> } | undefined;
   readonly tables: ReturnType<LmdbFile["openTables"]>;
 
-  constructor(path: string) {
+  constructor(path: string, mapBytes = MAP_BYTES) {
     this.#root = open({
       path,
       noSubdir: true,
@@ -122,7 +122,7 @@ export class LmdbFile {
       keyEncoding: "binary",
       cache: false,
       maxDbs: 32,
-      mapSize: MAP_BYTES,
+      mapSize: mapBytes,
       pageSize: PAGE_BYTES,
       noSync: true,
     });

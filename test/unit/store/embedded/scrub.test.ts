@@ -55,6 +55,7 @@ function openState() {
     finds,
     walk,
     async [Symbol.asyncDispose]() {
+      await file.abort();
       await file.close();
       removeFolder(folder);
     },
