@@ -100,12 +100,13 @@ async function httpPort(endpoint: Endpoint & { kind: "tcp" }, broker: Broker, me
   );
 }
 
-/** Resolves when no worker is attached any more, or the time is over. */
+/** Resolves when no worker that is attached holds anything, so that none is cut off, or when the time is over. */
 function untilWorkersLeft(broker: Broker, timeoutMs: number): Promise<void> {
   return new Promise((resolve) => {
     const deadline = systemClock.monotonic() + timeoutMs;
     const look = () => {
-      if (broker.workers.sessions.size === 0 || systemClock.monotonic() >= deadline) resolve();
+      const idle = [...broker.workers.sessions].every((session) => session.heldCount === 0);
+      if (idle || systemClock.monotonic() >= deadline) resolve();
       else systemClock.after(20, look);
     };
     look();

@@ -54,6 +54,8 @@ export const LIMITS = {
   eventLogMax: 10_000,
   /** Watchers of one broker. */
   watchersMax: 1_000,
+  /** Events a broker hands to its watchers per second, all together; a watcher beyond its share is told that it missed some. */
+  watchedEventsPerSecond: 100_000,
   /** Events waiting for a slow watcher before it is told that it missed some. */
   watcherEventsMax: 10_000,
   /** Nesting of args: lists and objects within each other. */

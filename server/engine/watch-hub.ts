@@ -4,7 +4,8 @@
  * While somebody watches, the hub announces it, reads the log and hands each
  * event to the watchers whose filter it passes. A watcher that reads too slowly
  * loses what does not fit its queue and is told so; it never slows the hub, and
- * the hub never slows a task. A watcher that begins at an older cursor reads the
+ * the hub never slows a task: what watchers cost is bounded by a number of
+ * events per second, of which each has an equal share. A watcher that begins at an older cursor reads the
  * log by itself until it reaches the hub.
  */
 import { TaskqueueError } from "../domain/errors.js";
@@ -67,6 +68,9 @@ export class Watcher {
   #dropped = false;
   /** Set while the hub still reads entries that this watcher has read by itself. */
   #skipTo: string | undefined;
+  /** Events this watcher may be handed now; grows with time up to a second's share. */
+  #allowance = Number.POSITIVE_INFINITY;
+  #allowedAt = 0;
   #notify: (() => void) | undefined;
 
   constructor(filter: WatchFilter, cursor: string) {
@@ -93,10 +97,21 @@ export class Watcher {
     this.#skipTo = cursor;
   }
 
-  /** An entry the hub read. */
-  follow(events: readonly TaskqueueEvent[], cursor: string): void {
-    if (this.#skipTo === undefined) this.push(events, cursor);
-    else if (this.#skipTo === cursor) this.#skipTo = undefined;
+  /** An entry the hub read. `now` is on the monotonic clock; `share` is of events per second. */
+  follow(events: readonly TaskqueueEvent[], cursor: string, now: number, share: number): void {
+    if (this.#skipTo !== undefined) {
+      if (this.#skipTo === cursor) this.#skipTo = undefined;
+      return;
+    }
+    this.#allowance = Math.min(share, this.#allowance + ((now - this.#allowedAt) * share) / 1_000);
+    this.#allowedAt = now;
+    if (this.#allowance <= 0) {
+      this.gap(cursor);
+      return;
+    }
+    const before = this.#count;
+    this.push(events, cursor);
+    this.#allowance -= Math.max(0, this.#count - before);
   }
 
   /** Events were lost; the watcher goes on after `cursor`, if one is given. */
@@ -259,7 +274,9 @@ export class WatchHub {
     this.#recent.push(entry);
     if (this.#recent.length > 2 * RECENT_MAX) this.#recent.splice(0, RECENT_MAX);
     const events = decodeEvents(entry.batch);
-    for (const watcher of this.#watchers) watcher.follow(events, entry.cursor);
+    const now = this.#context.clock.monotonic();
+    const share = LIMITS.watchedEventsPerSecond / this.#watchers.size;
+    for (const watcher of this.#watchers) watcher.follow(events, entry.cursor, now, share);
   }
 
   /** Feeds a watcher from the log until it stands where the hub stands, and lets it follow from there. */

@@ -1,11 +1,11 @@
 /** BrokerService: parse, call, convert. */
 import type {
   EnqueueStreamResponse,
+  Event,
   EventType,
   Stats,
   StatsRequest,
   WatchRequest,
-  WatchResponse,
 } from "@taskqueue/sdk/gen/taskqueue/v1/broker.js";
 import type { CallContext } from "nice-grpc-common";
 import { invalid, TaskqueueError } from "../domain/errors.js";
@@ -21,6 +21,7 @@ import { retryDelayMsOf, statusOf } from "./status.js";
 import type { TaskInputOptions } from "./task-input.js";
 import { readEnqueue } from "./task-scan.js";
 import { toDuration } from "./time.js";
+import type { WatchMessage } from "./watch-codec.js";
 
 /** Requests of one EnqueueStream that are stored at once; further ones wait in the transport. */
 const PIPELINE_MAX = 64;
@@ -165,7 +166,7 @@ async function* watch(
   stats: WatchStats,
   request: WatchRequest,
   context: CallContext,
-): AsyncGenerator<WatchResponse> {
+): AsyncGenerator<WatchMessage> {
   const filter = watchFilter(request);
   const wantsStats =
     (filter.types.size === 0 || filter.types.has("MANAGER_STATS")) &&
@@ -175,7 +176,7 @@ async function* watch(
   let lastStats = clock.monotonic();
   try {
     const first = watcher.take();
-    yield { events: first.events.map((event) => toEvent(event)), ...pick(first) };
+    yield { ...first, own: [] };
     while (!context.signal.aborted && broker.health !== "draining" && broker.health !== "stopped") {
       const now = clock.monotonic();
       const quietLeft = lastSent + SIGN_OF_LIFE_MS - now;
@@ -183,25 +184,22 @@ async function* watch(
       await waitFor(watcher.filled(), clock, Math.max(0, Math.min(quietLeft, statsLeft, 1_000)), context.signal);
       if (context.signal.aborted) return;
       const page = watcher.take();
-      const events = page.events.map((event) => toEvent(event));
+      const own: Event[] = [];
       if (wantsStats && clock.monotonic() - lastStats >= STATS_MS) {
         lastStats = clock.monotonic();
         const wire = await stats.read();
         const event = { type: "MANAGER_STATS" as const, atMs: broker.now(), broker: broker.options.broker };
-        if (wire) events.push(toEvent(event, wire));
+        if (wire) own.push(toEvent(event, wire));
       }
-      if (events.length === 0 && !page.dropped && clock.monotonic() - lastSent < SIGN_OF_LIFE_MS) continue;
+      if (page.events.length + own.length === 0 && !page.dropped && clock.monotonic() - lastSent < SIGN_OF_LIFE_MS)
+        continue;
       lastSent = clock.monotonic();
-      yield { events, ...pick(page) };
+      yield { ...page, own };
     }
     if (!context.signal.aborted) throw new TaskqueueError("DRAINING", "this broker is about to stop");
   } finally {
     broker.unwatch(watcher);
   }
-}
-
-function pick({ cursor, dropped }: { cursor: string; dropped: boolean }) {
-  return { cursor, dropped };
 }
 
 function waitFor(fact: Promise<void>, clock: Clock, ms: number, signal: AbortSignal): Promise<void> {

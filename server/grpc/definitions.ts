@@ -1,7 +1,8 @@
 /**
  * How the services' messages are read and written: as generated, except for
  * the hot ones. Enqueue requests stay encoded (see task-scan.ts), and so do the
- * tasks in what workers are sent (see lease-codec.ts).
+ * tasks in what workers are sent (see lease-codec.ts); an event is encoded once
+ * for all its watchers (see watch-codec.ts).
  *
  * A request that cannot be decoded becomes a Malformed, which the middleware
  * here refuses with INVALID_ARGUMENT; left to grpc-js it would be an INTERNAL.
@@ -11,7 +12,8 @@ import { BrokerServiceDefinition } from "@taskqueue/sdk/gen/taskqueue/v1/broker.
 import { LeaseRequest, WorkerServiceDefinition } from "@taskqueue/sdk/gen/taskqueue/v1/worker.js";
 import type { CallContext, ServerMiddlewareCall } from "nice-grpc-common";
 import { invalid } from "../domain/errors.js";
-import { encodeLeaseMessage, type LeaseMessage } from "./lease-codec.js";
+import { encodeLeaseMessage } from "./lease-codec.js";
+import { encodeWatchMessage } from "./watch-codec.js";
 
 /** A request that is not of its type. */
 class Malformed {
@@ -67,12 +69,21 @@ async function* checkEach<Request>(requests: AsyncIterable<Request>): AsyncGener
   }
 }
 
+function onlySent<Message>(encode: (message: Message) => Uint8Array) {
+  return {
+    encode: (message: Message) => ({ finish: () => encode(message) }),
+    decode: (): Message => {
+      throw new Error("a broker does not read its own responses");
+    },
+  };
+}
+
 const STILL_ENCODED = {
   encode: (bytes: Uint8Array) => ({ finish: () => bytes }),
   decode: (bytes: Uint8Array) => bytes,
 };
 
-const { enqueue, enqueueStream, ...restOfBroker } = BrokerServiceDefinition.methods;
+const { enqueue, enqueueStream, watch, ...restOfBroker } = BrokerServiceDefinition.methods;
 
 export const BrokerDefinition = guarded({
   ...BrokerServiceDefinition,
@@ -80,6 +91,7 @@ export const BrokerDefinition = guarded({
     ...restOfBroker,
     enqueue: { ...enqueue, requestType: STILL_ENCODED },
     enqueueStream: { ...enqueueStream, requestType: STILL_ENCODED },
+    watch: { ...watch, responseType: onlySent(encodeWatchMessage) },
   },
 });
 
@@ -92,12 +104,7 @@ export const WorkerDefinition = guarded({
     lease: {
       ...lease,
       requestType: { ...lease.requestType, decode: (bytes: Uint8Array) => LeaseRequest.decode(bytes) },
-      responseType: {
-        encode: (message: LeaseMessage) => ({ finish: () => encodeLeaseMessage(message) }),
-        decode: (): LeaseMessage => {
-          throw new Error("a broker does not read its own responses");
-        },
-      },
+      responseType: onlySent(encodeLeaseMessage),
     },
   },
 });

@@ -77,7 +77,7 @@ export const MUTANTS = {
 
   "hands-out-twice": {
     caughtBy: "one-valid-lease",
-    verbs: (store, nowAndThen) => {
+    verbs: (store) => {
       const givenLast = new Map<string, Leased>();
       /** The answer, with a lease that another session was given before in the place of its first one. */
       const twice = async <Answer extends LeaseAnswer>(
@@ -89,7 +89,7 @@ export const MUTANTS = {
         if (!first) return answer;
         const twin = givenLast.get(topic);
         givenLast.set(topic, first);
-        if (!twin || twin.session === first.session || !nowAndThen()) return answer;
+        if (!twin || twin.session === first.session) return answer;
         await store.release(topic, [first], { now, endedWindowMs: 600_000 });
         return { ...answer, leased: [{ ...twin, session: first.session }, ...others] };
       };

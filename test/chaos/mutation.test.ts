@@ -92,10 +92,8 @@ async function play(run: MutationRun, folder: string, fate: Recorder): Promise<v
     if (run.faults) {
       // What the killed one held is lost, what the stopped one held is handed back.
       await freezeAtWork(workers[0], folder);
-      await workers[0]?.kill();
-      await workers[0]?.start();
-      await workers[1]?.stop();
-      await workers[1]?.start();
+      await Promise.all([workers[0]?.kill(), workers[1]?.stop()]);
+      await Promise.all(workers.map((worker) => worker.start()));
     }
     await producer.ended();
     await Promise.all(clients.map(({ queue, client }) => awaitQuiet(client, fate, { queue, timeoutMs: 6_000 })));
@@ -116,7 +114,7 @@ async function freezeAtWork(worker: Member | undefined, folder: string): Promise
       const { runs } = readLedger(ofQueue(readHistory(folder), "never-gives-up"));
       const isAtIt = runs.some(
         ({ by, topic, startedUs, endedUs }) =>
-          by === worker?.life && topic === "fragile" && endedUs === undefined && atUs - startedUs > 40_000,
+          by === worker?.life && topic === "fragile" && endedUs === undefined && atUs - startedUs > 100_000,
       );
       if (!isAtIt) worker?.thaw();
       return isAtIt;

@@ -68,7 +68,7 @@ export function deedOf(seed: number, task: { id: string; topic: string; failures
   const heedsSignal = random.chance(0.7);
   const drawnMs = drawDuration(random, task.topic);
   // Only once: a task that fails four times has to end, too.
-  const forMs = task.failures === 0 ? drawnMs : Math.min(drawnMs, 100);
+  const forMs = task.failures === 0 ? drawnMs : Math.min(drawnMs, 200);
   const failsUntil = task.topic === "flaky" && random.chance(0.5) ? random.int(1, 4) : 0;
   const isHopeless = task.topic === "flaky" && random.chance(0.05);
   if (task.timeoutMs > 0 && task.failures === 0)
@@ -84,7 +84,7 @@ function drawDuration(random: Random, topic: string): number {
   const draw = random.next();
   const ms = draw < 0.75 ? random.int(0, 5) : draw < 0.96 ? random.int(20, 200) : random.int(400, 2_000);
   // Long enough to be lost with its worker now and then.
-  return topic === "fragile" ? 100 + ms : ms;
+  return topic === "fragile" ? 200 + ms : ms;
 }
 
 /** The chance of one named thing. */

@@ -6,7 +6,8 @@
  * An entry is its length, a checksum, and what journal-codec.ts makes of it. The
  * last one may be cut off, by a power cut or a full disk: it ends the journal.
  */
-import { closeSync, fdatasync, ftruncateSync, openSync, readdirSync, readFileSync, rmSync, writeSync } from "node:fs";
+import { closeSync, fdatasync, ftruncateSync, openSync, readdirSync, readFileSync, writeSync } from "node:fs";
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { crc32 } from "node:zlib";
@@ -91,8 +92,9 @@ export function journalsIn(dir: string): number[] {
   return names.map(Number).sort((a, b) => a - b);
 }
 
-export function removeJournal(dir: string, number: number): void {
-  rmSync(pathOf(dir, number), { force: true });
+/** Not at once: to unlink a large file takes milliseconds. */
+export async function removeJournal(dir: string, number: number): Promise<void> {
+  await rm(pathOf(dir, number), { force: true });
 }
 
 /** The entries of a journal. `isWhole`: nothing follows the last one. */

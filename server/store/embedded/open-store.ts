@@ -113,7 +113,7 @@ export class OpenStore {
       await saveFile(state, file);
       const store = new OpenStore(dir, lock, file, state, options, last?.number ?? 0, Math.max(0, ...journals) + 1);
       await store.#checkpoints.make(store.#journal.number);
-      store.#forgetJournals();
+      for (const number of journals) await removeJournal(dir, number);
       if (isNew) finishFolder(dir, options.namespace);
       return store;
     } catch (error) {
@@ -312,9 +312,10 @@ export class OpenStore {
     }
     await this.#unsafe.sync();
     await this.#checkpoints.make(this.#journal.number);
+    const { number } = this.#unsafe;
     this.#unsafe.close();
     this.#unsafe = undefined;
-    this.#forgetJournals();
+    await removeJournal(this.#dir, number);
   }
 
   /** Commits, and begins a new journal. Returns the old one, which is needed until there is a checkpoint. */
@@ -324,7 +325,7 @@ export class OpenStore {
       await this.#commit();
     } catch (error) {
       next.close();
-      removeJournal(this.#dir, next.number);
+      await removeJournal(this.#dir, next.number);
       throw error;
     }
     const old = this.#journal;
@@ -367,10 +368,6 @@ export class OpenStore {
       this.#gate = undefined;
     };
     this.#gate ??= rebuild();
-  }
-
-  #forgetJournals(): void {
-    for (const number of journalsIn(this.#dir)) if (number < this.#journal.number) removeJournal(this.#dir, number);
   }
 
   #fail(error: unknown): void {

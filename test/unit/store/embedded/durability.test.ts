@@ -60,7 +60,6 @@ async function proven(store: Store): Promise<TopicStats> {
 
 describe.each(["everysec", "always"])("a killed process (sync %s)", (sync) => {
   test("loses nothing that was answered, round after round", async () => {
-    let enqueuedBefore = 0;
     for (const rounds of [3, 40, 400]) {
       const dir = join(folder, String(rounds));
       await using writer = await runSource("test/support/fixtures/embedded-writer.ts", [dir, sync]);
@@ -74,8 +73,6 @@ describe.each(["everysec", "always"])("a killed process (sync %s)", (sync) => {
       // And at most what was under way.
       expect(stats.enqueued).toBeLessThanOrEqual(last("enqueued") + 10);
       expect(stats.completed).toBeLessThanOrEqual(last("completed") + 5);
-      expect(stats.enqueued).toBeGreaterThan(enqueuedBefore);
-      enqueuedBefore = stats.enqueued;
     }
   });
 });
