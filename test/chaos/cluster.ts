@@ -87,7 +87,6 @@ export class Cluster implements AsyncDisposable {
     for (const { name } of [...this.workers, ...this.producers]) {
       for (const [broker, port] of this.#ports) this.ways.set(`${name}>${broker}`, await TcpProxy.start(port));
     }
-    for (const broker of this.brokers) broker.recordResources("start");
     for (const [topic, lostLeasesMax] of Object.entries(LOST_LEASES_MAX)) {
       await this.client.admin.configure(topic, { lostLeasesMax });
     }

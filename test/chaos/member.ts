@@ -7,8 +7,9 @@ import { appendFileSync } from "node:fs";
 import { join } from "node:path";
 import { pause, systemClock } from "../../server/lib/clock.js";
 import type { Exit, Subprocess } from "../support/process.js";
+import { until } from "../support/until.js";
 import { monotonicUs, type Recorder } from "./history.js";
-import { resourcesOf } from "./resources.js";
+import { type Resources, resourcesOf } from "./resources.js";
 
 export interface MemberOptions {
   readonly name: string;
@@ -20,12 +21,14 @@ export interface MemberOptions {
 
 const START_ATTEMPTS_MAX = 40;
 const START_PAUSE_MS = 200;
+const REST_MS_MAX = 3_000;
 
 export class Member {
   readonly name: string;
   readonly #options: MemberOptions;
   #lives = 0;
   #process: Subprocess | undefined;
+  #atStart: Resources | undefined;
 
   constructor(options: MemberOptions) {
     this.name = options.name;
@@ -58,6 +61,7 @@ export class Member {
       try {
         const child = await this.#options.launch(life);
         this.#process = child;
+        this.recordStart();
         void child.exited.then((exit) => this.#ended(child, life, exit));
         return;
       } catch (error) {
@@ -102,9 +106,26 @@ export class Member {
     await this.#process?.exited;
   }
 
-  /** What it takes up now. */
-  recordResources(moment: "start" | "end"): void {
-    const resources = this.pid === undefined || !this.isUp ? undefined : resourcesOf(this.pid);
+  /** What this life takes up now, in its beginning. */
+  recordStart(): void {
+    this.#atStart = this.#resources;
+    this.#recordResources("start");
+  }
+
+  /** What it takes up at rest, which connections that were closed at their other end take a moment to come to. */
+  async recordEnd(): Promise<void> {
+    const { sockets = 0 } = this.#atStart ?? {};
+    const isAtRest = () => (this.#resources?.sockets ?? 0) <= sockets;
+    await until(`${this.life} has let go of its connections`, isAtRest, { timeoutMs: REST_MS_MAX }).catch(() => {});
+    this.#recordResources("end");
+  }
+
+  get #resources(): Resources | undefined {
+    return this.pid === undefined || !this.isUp ? undefined : resourcesOf(this.pid);
+  }
+
+  #recordResources(moment: "start" | "end"): void {
+    const resources = this.#resources;
     if (resources) this.#options.fate.record({ kind: "resources", process: this.life, moment, ...resources }, "*");
   }
 

@@ -122,10 +122,7 @@ async function run(scenario: Scenario, folder: string): Promise<readonly Planned
   await recordSnapshot(cluster.client, cluster.fate);
   await Promise.all(cluster.workers.map((worker) => worker.stop()));
   await cluster.client.close();
-  for (const broker of cluster.brokers) {
-    await rest(broker.pid);
-    broker.recordResources("end");
-  }
+  await Promise.all(cluster.brokers.map((broker) => broker.recordEnd()));
   await Promise.all(cluster.brokers.map((broker) => broker.stop()));
   return plan;
 }
@@ -140,9 +137,4 @@ async function carryOut(cluster: Cluster, plan: readonly PlannedFault[], duratio
   }
   await pause(systemClock, durationMs - passedMs());
   await Promise.all(underWay);
-}
-
-/** Connections that were closed at the other end take a moment to go. */
-async function rest(_pid: number | undefined): Promise<void> {
-  await pause(systemClock, 300);
 }

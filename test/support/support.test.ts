@@ -13,7 +13,7 @@ function client(url: string): Redis {
     lazyConnect: true,
     maxRetriesPerRequest: 0,
     retryStrategy: null,
-    commandTimeout: 300,
+    commandTimeout: 3_000,
   });
   redis.on("error", () => {});
   return redis;

@@ -25,6 +25,7 @@ import { claimFolder, finishFolder, makeFolder } from "./folder.js";
 import { type FolderLock, lockFolder } from "./folder-lock.js";
 import { ENTRY_HEAD_BYTES, Journal, journalsIn, removeJournal } from "./journal.js";
 import { EntryWriter, type Journaled } from "./journal-codec.js";
+import { openStores } from "./open-stores.js";
 import { replayAll, replayOne } from "./replay.js";
 import { Reserve, releaseIfScarce } from "./reserve.js";
 import { State } from "./verbs.js";
@@ -115,6 +116,7 @@ export class OpenStore {
       await store.#checkpoints.make(store.#journal.number);
       for (const number of journals) await removeJournal(dir, number);
       if (isNew) finishFolder(dir, options.namespace);
+      openStores.add(store);
       return store;
     } catch (error) {
       await file?.abort();
@@ -147,6 +149,7 @@ export class OpenStore {
   }
 
   async close(): Promise<void> {
+    if (!openStores.delete(this)) return;
     while (this.#checkpoint !== undefined || this.#gate !== undefined) await (this.#checkpoint ?? this.#gate);
     this.#cancelTimer?.();
     try {
@@ -299,15 +302,15 @@ export class OpenStore {
 
   async #makeCheckpoint(): Promise<void> {
     if (this.#unsafe === undefined) {
-      let open = () => {};
+      let letIn = () => {};
       this.#gate = new Promise((resolve) => {
-        open = resolve;
+        letIn = resolve;
       });
       try {
         this.#unsafe = await this.#rotate();
       } finally {
         this.#gate = undefined;
-        open();
+        letIn();
       }
     }
     await this.#unsafe.sync();

@@ -152,3 +152,9 @@ test("a temporary folder is removed at the end", async () => {
   await store.close();
   expect(made.filter((name) => existsSync(join(tmpdir(), name))).length).toBeLessThan(made.length);
 });
+
+test("a process that forgets to close its store ends all the same, and loses nothing", async () => {
+  await using forgetful = await runSource("test/support/fixtures/embedded-forgetful.ts", [dir]);
+  expect(await forgetful.exited).toMatchObject({ code: 0 });
+  expect(await ready()).toBe(10);
+});
