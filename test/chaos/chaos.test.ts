@@ -8,6 +8,7 @@ import { faultsWith, kindOf } from "./plan.js";
 import { describeOutcome, play, type Scenario } from "./scenario.js";
 
 const seed = chooseSeed();
+process.stdout.write(`chaos: TASKQUEUE_SEED=${seed}\n`);
 const onRedis = faultsWith("redis");
 const inFolder = faultsWith("embedded");
 
@@ -23,7 +24,6 @@ const RUNS: Record<string, Omit<Scenario, "seed">> = {
 };
 
 test.each(Object.entries(RUNS))("%s", async (_, run) => {
-  process.stdout.write(`chaos: TASKQUEUE_SEED=${seed}\n`);
   const outcome = await play({ ...run, seed });
   expect(describeOutcome(outcome)).toBe("");
   expect(outcome.plan.length, "faults injected").toBeGreaterThan(0);

@@ -91,23 +91,37 @@ async function attach(address: string): Promise<void> {
   const channel = createChannel(address);
   const outgoing = new Outgoing();
   const hangUp = new AbortController();
-  if (isOver) hangUp.abort();
-  void stopped.then(() => hangUp.abort());
+  void stopped.then(() => leave(outgoing, hangUp));
   try {
     outgoing.send({ $case: "hello", value: hello() });
     const client = createClient(WorkerServiceDefinition, channel);
     for await (const response of client.lease(outgoing, { signal: hangUp.signal })) {
       receive(response, outgoing);
-      if (random.chance(0.003)) break;
+      if (!isOver && random.chance(0.003)) break;
     }
   } catch (error) {
     if (String(error).includes("FAILED_PRECONDITION")) loseSession();
   } finally {
+    if (current === outgoing) current = undefined;
     recorder.record({ kind: "worker:disconnected", code: "HUNG_UP" });
     hangUp.abort();
     outgoing.close();
     channel.close();
   }
+}
+
+/** Hands back what it holds, and waits a little for the broker to end the stream. */
+async function leave(outgoing: Outgoing, hangUp: AbortController): Promise<void> {
+  if (current === outgoing) {
+    for (const { token, outcome } of leases.values()) {
+      if (outcome === undefined) recorder.record({ kind: "lease:released", token });
+    }
+    current = undefined;
+    outgoing.send({ $case: "goodbye", value: {} });
+    outgoing.close();
+    await pause(systemClock, 2_000, hangUp.signal);
+  }
+  hangUp.abort();
 }
 
 function hello() {

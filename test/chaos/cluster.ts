@@ -8,6 +8,7 @@ import { Client } from "@taskqueue/sdk";
 import { runSource, type Subprocess, taskqueue } from "../support/process.js";
 import { TcpProxy } from "../support/proxy.js";
 import { RedisServer } from "../support/redis.js";
+import { until } from "../support/until.js";
 import { AT_WORK, type ChildOrders, type ProducerOrders, type WorkerOrders } from "./child.js";
 import { Recorder } from "./history.js";
 import { Member } from "./member.js";
@@ -17,14 +18,16 @@ import { LOST_LEASES_MAX, TOPICS } from "./workload.js";
 /**
  * `rough`: patience so short that every fault costs leases. `gentle`: patience
  * longer than any fault that spares leases, so that none may be lost.
+ * `default`: as brokers are when nobody tells them anything.
  */
-export type Timing = "rough" | "gentle";
+export type Timing = "rough" | "gentle" | "default";
 
-const TIMINGS: Record<Timing, readonly string[]> = {
-  rough: ["--grace", "300ms", "--session-timeout", "1500ms", "--heartbeat", "300ms"],
-  gentle: ["--grace", "5s", "--session-timeout", "20s", "--heartbeat", "1s"],
-};
 const COMMON = ["--sweep", "500ms", "--cancel-grace", "300ms", "--drain-timeout", "1s", "--ended-window", "10m"];
+const TIMINGS: Record<Timing, readonly string[]> = {
+  rough: [...COMMON, "--grace", "300ms", "--session-timeout", "1500ms", "--heartbeat", "300ms"],
+  gentle: [...COMMON, "--grace", "5s", "--session-timeout", "20s", "--heartbeat", "1s"],
+  default: [],
+};
 
 export interface ClusterOptions {
   /** Of the record and the logs. */
@@ -108,6 +111,14 @@ export class Cluster implements AsyncDisposable {
     return [...this.ways].filter(([way]) => way.startsWith(`${name}>`)).map(([, proxy]) => proxy);
   }
 
+  /** Resolves when a broker holds the worker's stream. */
+  async attached({ life }: Member): Promise<void> {
+    await until(`${life} is attached`, async () => {
+      const { items } = await this.client.admin.listWorkers({ pageSize: 1_000 }).page();
+      return items.some(({ worker, attached }) => worker === life && attached);
+    });
+  }
+
   /** Straight to the brokers, past all proxies. */
   get client(): Client {
     this.#client ??= new Client({ address: [...this.#ports.values()].map((port) => `127.0.0.1:${port}`) });
@@ -119,7 +130,7 @@ export class Cluster implements AsyncDisposable {
     const store = this.ways.get(`${name}>store`);
     const keeps = store ? ["--redis", `redis://127.0.0.1:${store.port}`] : ["--data", this.#dataFolder()];
     const listens = ["--listen", `127.0.0.1:${port}`, "--http", "off", "--name", name, "--log-format", "json"];
-    const args = [...keeps, ...listens, ...TIMINGS[this.options.timing], ...COMMON];
+    const args = [...keeps, ...listens, ...TIMINGS[this.options.timing]];
     const hasOwnClock = this.#hasOwnClock(name);
     const clock = { TASKQUEUE_TEST_CLOCK: join(this.options.folder, `${name}.clock`) };
     const broker = hasOwnClock

@@ -33,6 +33,8 @@ const kill: Doing = async (cluster, { target }) => {
 
 const restart: Doing = async (cluster, { target }) => {
   const member = cluster.member(target);
+  // A worker that cannot take its leave loses what it holds.
+  if (cluster.options.timing === "gentle" && cluster.workers.includes(member)) await cluster.attached(member);
   await member.stop();
   return { lift: () => member.start() };
 };

@@ -11,7 +11,14 @@ const members = {
 };
 
 function plan(seed: number, options: Partial<PlanOptions> = {}) {
-  return planFaults(seed, { faults: faultsWith("redis"), durationMs: 60_000, gapMs: [100, 500], members, ...options });
+  return planFaults(seed, {
+    faults: faultsWith("redis"),
+    durationMs: 60_000,
+    gapMs: [100, 500],
+    comaMs: [2_500, 3_500],
+    members,
+    ...options,
+  });
 }
 
 test("a seed gives the same plan again, and another seed another one", () => {

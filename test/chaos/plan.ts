@@ -12,7 +12,7 @@ interface FaultKind {
   /** What it befalls. */
   readonly on: Target;
   /** How long it lasts, in milliseconds, before it is lifted. */
-  readonly forMs: readonly [min: number, max: number];
+  readonly forMs: readonly [min: number, max: number] | typeof COMA;
   /**
    * That no lease may be lost by it, as long as the grace and the session's
    * timeout are longer than the fault: promise 3 of the README.
@@ -24,6 +24,9 @@ interface FaultKind {
 
 export type StoreKind = "redis" | "embedded";
 
+/** As long as the brokers' patience, and longer. */
+const COMA = "coma";
+
 const ANYWHERE = ["redis", "embedded"] as const;
 const REDIS = ["redis"] as const;
 
@@ -34,7 +37,7 @@ export const FAULTS = {
   "broker-restart": { on: "broker", forMs: [0, 300], sparesLeases: true, stores: ANYWHERE },
   "broker-freeze": { on: "broker", forMs: [200, 1_200], sparesLeases: true, stores: ANYWHERE },
   /** Frozen for longer than a session lasts: what it thinks of its sessions is history when it wakes. */
-  "broker-coma": { on: "broker", forMs: [2_500, 3_500], sparesLeases: false, stores: ANYWHERE },
+  "broker-coma": { on: "broker", forMs: COMA, sparesLeases: false, stores: ANYWHERE },
   /** The broker's wall clock jumps, forwards or backwards, and stays so. */
   "broker-clock": { on: "clock", forMs: [500, 1_500], sparesLeases: true, stores: REDIS },
   "worker-kill": { on: "worker", forMs: [50, 600], sparesLeases: false, stores: ANYWHERE },
@@ -42,7 +45,7 @@ export const FAULTS = {
   "worker-restart": { on: "worker", forMs: [0, 300], sparesLeases: true, stores: ANYWHERE },
   "worker-freeze": { on: "worker", forMs: [200, 900], sparesLeases: true, stores: ANYWHERE },
   /** Frozen for longer than its session lasts: it wakes with leases that others hold by then. */
-  "worker-coma": { on: "worker", forMs: [2_500, 3_500], sparesLeases: false, stores: ANYWHERE },
+  "worker-coma": { on: "worker", forMs: COMA, sparesLeases: false, stores: ANYWHERE },
   "producer-kill": { on: "producer", forMs: [50, 600], sparesLeases: true, stores: ANYWHERE },
   "producer-freeze": { on: "producer", forMs: [200, 1_500], sparesLeases: true, stores: ANYWHERE },
   /** Connections between a worker and all brokers are reset; new ones are accepted. */
@@ -106,13 +109,16 @@ export interface PlanOptions {
   readonly faults: readonly FaultName[];
   /** Faults begin within this time. */
   readonly durationMs: number;
+  /** How long a coma lasts: longer than a session does. */
+  readonly comaMs: readonly [min: number, max: number];
   /** The pause between the beginnings of two faults. */
   readonly gapMs: readonly [min: number, max: number];
   /** The processes there are, by what they are. */
   readonly members: Readonly<Record<Target, readonly string[]>>;
 }
 
-export function planFaults(seed: number, { faults, durationMs, gapMs, members }: PlanOptions): PlannedFault[] {
+export function planFaults(seed: number, options: PlanOptions): PlannedFault[] {
+  const { faults, durationMs, gapMs, comaMs, members } = options;
   const random = new Random(seed);
   const plan: PlannedFault[] = [];
   for (let atMs = random.int(...gapMs); atMs < durationMs; atMs += random.int(...gapMs)) {
@@ -123,7 +129,7 @@ export function planFaults(seed: number, { faults, durationMs, gapMs, members }:
       fault,
       target: random.pick(members[kind.on]),
       atMs,
-      forMs: random.int(...kind.forMs),
+      forMs: random.int(...(kind.forMs === COMA ? comaMs : kind.forMs)),
       direction: random.pick(["up", "down", "both"] as const),
       ending: random.pick(["heal", "cut"] as const),
       amountMs: fault === "broker-clock" ? random.pick([-1, 1]) * random.int(1_000, 60_000) : random.int(5, 120),

@@ -43,9 +43,9 @@ export function costOf(history: History): Cost {
 
 /**
  * From the moment of the fault until a task that was enqueued after it has been
- * accepted and has run, and every task that was running has been reported, or
- * runs again. A fault that lasts is counted from its end, when there is nothing
- * left to wait for but the queue itself.
+ * accepted and has begun, and what was under way has been answered, or runs
+ * again. A fault that lasts is counted from its end, when there is nothing left
+ * to wait for but the queue itself.
  */
 function recoveryMs(ledger: Ledger, fault: FaultView): number | undefined {
   const lastsUntilItIsLifted = !/-(kill|restart|cut|flush|forget)$/.test(fault.fault);
@@ -55,7 +55,7 @@ function recoveryMs(ledger: Ledger, fault: FaultView): number | undefined {
   let interruptedUs = fromUs;
   for (const task of ledger.tasks.values()) {
     wellUs = Math.min(wellUs, firstServiceUs(task, fromUs));
-    interruptedUs = Math.max(interruptedUs, resumedUs(task, fault.fromUs));
+    interruptedUs = Math.max(interruptedUs, answeredUs(task, fault.fromUs), resumedUs(task, fault.fromUs));
   }
   // A run that ends before the next enqueue says nothing.
   if (!Number.isFinite(wellUs)) return undefined;
@@ -69,6 +69,15 @@ function firstServiceUs(task: TaskView, fromUs: number): number {
   if (!enqueue || !run || enqueue.invokedUs < fromUs || enqueue.acknowledgedUs === undefined)
     return Number.POSITIVE_INFINITY;
   return Math.max(enqueue.acknowledgedUs, run.startedUs);
+}
+
+/** When the answers came to an enqueue and to a report that were under way; 0 when there were none. */
+function answeredUs({ enqueues, runs }: TaskView, atUs: number): number {
+  const underWay = (askedUs: number | undefined, answerUs: number | undefined) =>
+    askedUs !== undefined && answerUs !== undefined && askedUs < atUs && answerUs > atUs ? answerUs : 0;
+  const accepted = enqueues.map(({ invokedUs, acknowledgedUs }) => underWay(invokedUs, acknowledgedUs));
+  const settled = runs.map(({ endedUs, settledUs, lostUs }) => underWay(endedUs, settledUs ?? lostUs));
+  return Math.max(0, ...accepted, ...settled);
 }
 
 /** When a task whose run the fault had ended for good ran again; never later than its last run. */

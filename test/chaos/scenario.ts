@@ -7,9 +7,6 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pause, systemClock } from "../../server/lib/clock.js";
 import { check, describeViolations, type Verdict } from "./checker.js";
-
-export type { Timing } from "./cluster.js";
-
 import { Cluster, type Timing } from "./cluster.js";
 import { inject } from "./faults.js";
 import { type History, monotonicUs, readHistory } from "./history.js";
@@ -41,7 +38,13 @@ export interface Outcome {
 const GAP_MS = [150, 900] as const;
 /** How long the faults may be over before everything has ended. */
 const QUIET_MS_MAX = 30_000;
-const EXIT_MS_MAX: Record<Timing, number> = { rough: 4_000, gentle: 6_000 };
+const EXIT_MS_MAX: Record<Timing, number> = { rough: 4_000, gentle: 6_000, default: 6_000 };
+/** Longer than a session lasts. */
+const COMA_MS: Record<Timing, readonly [min: number, max: number]> = {
+  rough: [2_500, 3_500],
+  gentle: [2_500, 3_500],
+  default: [17_000, 18_000],
+};
 
 /** Runs it, checks it, and keeps the record if there is something to look at. */
 export async function play(scenario: Scenario, { keep = false } = {}): Promise<Outcome> {
@@ -69,7 +72,8 @@ export function describeOutcome({ scenario, verdict, folder, plan }: Outcome): s
     `seed ${scenario.seed} on ${scenario.store}, ${scenario.timing}: ${violations.length} violations`,
     describeViolations(violations),
     `faults: ${faults}`,
-    `the record is in ${folder}; TASKQUEUE_SEED=${scenario.seed} plays it again`,
+    `the record is in ${folder}`,
+    `again: TASKQUEUE_SEED=${scenario.seed} make test-chaos, or for longer: make chaos SEED=${scenario.seed}`,
   ].join("\n");
 }
 
@@ -106,6 +110,7 @@ async function run(scenario: Scenario, folder: string): Promise<readonly Planned
     faults,
     durationMs,
     gapMs,
+    comaMs: COMA_MS[timing],
     members: {
       broker: names(cluster.brokers),
       clock: cluster.clocks,
@@ -133,7 +138,10 @@ async function carryOut(cluster: Cluster, plan: readonly PlannedFault[], duratio
   const underWay: Promise<void>[] = [];
   for (const planned of plan) {
     await pause(systemClock, planned.atMs - passedMs());
-    underWay.push(inject(cluster, planned));
+    const injected = inject(cluster, planned);
+    underWay.push(injected);
+    // Two faults that spare leases may cost some together: an outage, and a worker that leaves meanwhile.
+    if (cluster.options.timing === "gentle") await injected;
   }
   await pause(systemClock, durationMs - passedMs());
   await Promise.all(underWay);

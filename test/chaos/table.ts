@@ -1,7 +1,8 @@
 /** The table of docs/operations.md: what each fault, alone, costs. */
+import type { Timing } from "./cluster.js";
 import { type FaultName, faultsWith, type StoreKind } from "./plan.js";
 import { type Cost, costOf, percentile } from "./recovery.js";
-import { describeOutcome, play, type Timing } from "./scenario.js";
+import { describeOutcome, play } from "./scenario.js";
 
 const HEADER = [
   "| fault | times | tasks | lost | doubled | redelivered | recovery p50 | recovery max |",

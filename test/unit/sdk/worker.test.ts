@@ -394,6 +394,21 @@ describe("an attempt that is to stop", () => {
     expect(update.completed).toEqual([{ leaseToken: "token-b", result: undefined }]);
     expect(update.progress.map(({ leaseToken }) => leaseToken)).not.toContain("token-a");
   });
+
+  test("and whose report is refused is lost, and not settled, also when one message says both", async () => {
+    await using attached = await attach(() => {});
+    attached.stream.obliging = false;
+    attached.stream.deliver({ id: "a" }, { id: "b" });
+    const { number } = await attached.stream.updateWith(({ completed }) => completed.length === 2);
+    attached.stream.send({ lost: ["token-a"], settled: number });
+    await until("the reports are settled", () => attached.events.some(({ type }) => type === "settled"));
+    const told = attached.events.filter(({ type }) => type === "lease:lost" || type === "settled");
+    expect(told).toEqual([
+      expect.objectContaining({ type: "lease:lost", leaseToken: "token-a" }),
+      { type: "settled", reports: 1, leaseTokens: ["token-b"] },
+    ]);
+    attached.stream.obliging = true;
+  });
 });
 
 describe("registering", () => {
