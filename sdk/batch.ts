@@ -5,10 +5,14 @@
  */
 import { monotonicMs } from "./clock.js";
 import { TaskqueueError } from "./errors.js";
-import { LIMITS } from "./limits.js";
 import { Writer } from "./wire.js";
 
-/** A batch is closed at this size; only a single larger call makes a larger one. */
+/**
+ * A batch is closed at this size; only a single larger call makes a larger one.
+ * Several of them keep producer, broker, store and workers busy side by side,
+ * where one large one would pass them one after the other.
+ */
+const BATCH_TASKS = 250;
 const BATCH_BYTES = 1024 * 1024;
 
 /** An accepted task. */
@@ -63,7 +67,7 @@ export class OpenBatch {
   append(call: Call): Batch | undefined {
     const tasks = tasksOf(call);
     let full: Batch | undefined;
-    if (call.start > 0 && (this.writer.length > BATCH_BYTES || this.#tasks + tasks > LIMITS.batchTasksMax)) {
+    if (call.start > 0 && (this.writer.length > BATCH_BYTES || this.#tasks + tasks > BATCH_TASKS)) {
       full = this.#close(call.start);
       call.start = 0;
     }

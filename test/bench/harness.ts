@@ -60,7 +60,7 @@ export interface Benchmark {
 const COMMON = {
   rounds: { default: "3", help: "how often each case is run; medians are printed" },
   seconds: { default: "5", help: "length of a measurement" },
-  warmup: { default: "2", help: "seconds of the same load before it" },
+  warmup: { default: "8", help: "seconds of the same load before it; less shows code that V8 is still compiling" },
   appendonly: {
     default: "everysec",
     help: "fsync of Redis' append-only file (and of a peer's log): always, everysec, no",

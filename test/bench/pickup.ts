@@ -15,7 +15,7 @@ export const pickup: Benchmark = {
   method: [
     "One task at a time: the next is enqueued a random pause after the last one was done. The time is",
     "taken in the producer before the call and in the worker, another process, at the handler's first",
-    "line, on the clock that both share (CLOCK_MONOTONIC).",
+    "line, on the clock that both share (CLOCK_MONOTONIC). Before it, the warm-up without pauses.",
   ],
   options: {
     tasks: { default: "1000", help: "tasks measured, or as many as 20 s allow" },
@@ -30,6 +30,9 @@ export const pickup: Benchmark = {
         const pauseMs = options.number("pause");
         await using system = await startSystem(name, options.system);
         await using stage = await Stage.open(system);
+        await stage.window(1);
+        await stage.measure(options.number("warmup"));
+        await stage.drained();
         await stage.produce("singles", { count: WARMUP_TASKS, pauseMs, seconds: SECONDS_MAX / 4 });
         await stage.mark();
         const count = options.number("tasks");
