@@ -5,6 +5,9 @@
  */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 
+/** A timer of this interval runs as long as the broker does: the 10 ms that it is by default cost an idle one half of its CPU time. */
+const EVENT_LOOP_PRECISION_MS = 100;
+
 export class Metrics {
   readonly registry = new Registry();
 
@@ -52,6 +55,6 @@ export class Metrics {
   });
 
   constructor() {
-    collectDefaultMetrics({ register: this.registry });
+    collectDefaultMetrics({ register: this.registry, eventLoopMonitoringPrecision: EVENT_LOOP_PRECISION_MS });
   }
 }
