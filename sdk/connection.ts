@@ -28,7 +28,8 @@ import type { Attempt } from "./running-task.js";
 import type { Dialer } from "./transport.js";
 
 const BACKOFF_BASE_MS = 100;
-const BACKOFF_CAP_MS = 5_000;
+/** Below the grace, which is what a worker has left when its broker is back after long. */
+const BACKOFF_CAP_MS = 1_000;
 /** A stream that lived for less counts as one more failure, so that a broker that welcomes and drops is not stormed. */
 const STABLE_MS = 1_000;
 const SESSION_TIMEOUT_MS_DEFAULT = 15_000;

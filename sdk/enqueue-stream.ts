@@ -35,7 +35,8 @@ const PATH = `/${BrokerServiceDefinition.fullName}/${BrokerServiceDefinition.met
 /** Unanswered requests on the stream. Few, so that batches grow under load instead of queueing at the broker. */
 const WINDOW = 4;
 const BACKOFF_BASE_MS = 50;
-const BACKOFF_CAP_MS = 5_000;
+/** Below any patience with a broker that restarts: what is enqueued then should not wait for long when it is back. */
+const BACKOFF_CAP_MS = 1_000;
 /** How often deadlines are looked at while anything is pending. */
 const WATCH_MS = 500;
 /** A broker that is silent for so long is as good as lost. */
@@ -71,6 +72,8 @@ export class EnqueueStream {
   #flushing = false;
   #watchdog: Timer | undefined;
   #failures = 0;
+  /** Why the stream was lost last: said of what was never sent, too. */
+  #lostBy: TaskqueueError | undefined;
   #closing: Deferred<void> | undefined;
 
   constructor(transport: Transport, options: EnqueueStreamOptions) {
@@ -238,6 +241,7 @@ export class EnqueueStream {
   /** The stream is gone, or could not be opened: everything unanswered is to be sent again. */
   #lose(error: TaskqueueError): void {
     const hadAnswers = this.#state.kind === "attached" && this.#state.answered;
+    this.#lostBy = error;
     const open = this.#open.close();
     const batches = [...this.#unanswered, ...this.#ready, ...(open ? [open] : [])];
     this.#unanswered = [];
@@ -282,7 +286,7 @@ export class EnqueueStream {
     if (this.#state.kind !== "attached") {
       const expired = this.#ready.filter((batch) => this.#expired(batch, now));
       this.#ready = this.#ready.filter((batch) => !expired.includes(batch));
-      for (const batch of expired) this.#reject(batch, batch.lastError ?? closedError());
+      for (const batch of expired) this.#reject(batch, batch.lastError ?? this.#lostBy ?? unreachedError());
     }
     this.#watchdog ??= after(WATCH_MS, () => this.#watch());
   }
@@ -358,6 +362,10 @@ export class EnqueueStream {
 
 function closedError(): TaskqueueError {
   return new TaskqueueError("CLOSED", "the client is closed");
+}
+
+function unreachedError(): TaskqueueError {
+  return new TaskqueueError("UNREACHABLE", "no broker could be reached so far", { retryable: true });
 }
 
 /** Errors of a whole stream that no repetition mends. */

@@ -1,7 +1,8 @@
 import { once } from "node:events";
 import { createServer } from "node:net";
 import { Client, defineTopic, type StandardSchema, TaskqueueError } from "@taskqueue/sdk";
-import { describe, expect, test } from "vitest";
+import { describe, expect, onTestFinished, test, vi } from "vitest";
+import { freePort } from "../../support/ports.js";
 import { until } from "../../support/until.js";
 import { type EnqueueAnswer, FakeBroker } from "./fake-broker.js";
 
@@ -275,6 +276,14 @@ describe("a lost stream", () => {
   });
 });
 
+/** Attempts to connect that follow each other at once; from then on waiting times are the longest possible. */
+async function failOften(client: Client): Promise<void> {
+  const dice = vi.spyOn(Math, "random").mockReturnValue(0);
+  onTestFinished(() => dice.mockRestore());
+  while (dice.mock.calls.length < 200) await client.enqueue(work, [0]).catch(() => {});
+  dice.mockReturnValue(0.999);
+}
+
 describe("without a broker", () => {
   test("a call fails when its time is over, naming the address and what to check", async () => {
     await using client = new Client({ address: "127.0.0.1:1", retryForMs: 0 });
@@ -286,6 +295,33 @@ describe("without a broker", () => {
     });
     await expect(client.stats()).rejects.toMatchObject({ code: "UNREACHABLE" });
     expect(performance.now() - started).toBeLessThan(3_000);
+  });
+
+  test("what was never sent fails as unreachable, too, and may be repeated", async () => {
+    const warn = vi.fn();
+    const logger = { debug: vi.fn(), info: vi.fn(), warn, error: vi.fn() };
+    await using client = new Client({ address: "127.0.0.1:1", retryForMs: 50, logger });
+    await failOften(client);
+    warn.mockClear();
+    const first = client.enqueue(work, [1]).catch(() => {});
+    await until("the stream is lost, and the next attempt far away", () => warn.mock.calls.length > 0);
+    const codes = await Promise.all(
+      Array.from({ length: 2_100 }, (_, index) => client.enqueue(work, [index]).then(String, ({ code }) => code)),
+    );
+    expect([...new Set(codes)]).toEqual(["UNREACHABLE"]);
+    await first;
+  });
+
+  test("the next attempt is never more than a second away", async () => {
+    const port = await freePort();
+    await using client = new Client({ address: `127.0.0.1:${port}`, retryForMs: 50 });
+    await failOften(client);
+    await expect(client.enqueue(work, [1])).rejects.toMatchObject({ code: "UNREACHABLE" });
+    await using broker = await FakeBroker.start({ port });
+    const started = performance.now();
+    while ((await client.enqueue(work, [2]).catch(() => undefined)) === undefined);
+    expect(performance.now() - started).toBeLessThan(1_500);
+    expect(broker.requests.length).toBeGreaterThan(0);
   });
 
   test("that speaks gRPC at all, the attempt to connect ends", async () => {
