@@ -5,7 +5,8 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { Client } from "@taskqueue/sdk";
-import { runSource, type Subprocess, taskqueue } from "../support/process.js";
+import { freePort } from "../support/ports.js";
+import type { Subprocess } from "../support/process.js";
 import { TcpProxy } from "../support/proxy.js";
 import { RedisServer } from "../support/redis.js";
 import { until } from "../support/until.js";
@@ -13,6 +14,7 @@ import { AT_WORK, type ChildOrders, type ProducerOrders, type WorkerOrders } fro
 import { Recorder } from "./history.js";
 import { Member } from "./member.js";
 import type { StoreKind } from "./plan.js";
+import { fromSource, type Programs } from "./programs.js";
 import { LOST_LEASES_MAX, TOPICS } from "./workload.js";
 
 /**
@@ -40,6 +42,8 @@ export interface ClusterOptions {
   readonly producers: number;
   /** Of each producer. */
   readonly callsPerSecond: number;
+  /** Default: from source. */
+  readonly programs?: Programs;
 }
 
 export class Cluster implements AsyncDisposable {
@@ -126,7 +130,7 @@ export class Cluster implements AsyncDisposable {
   }
 
   async #launchBroker(name: string): Promise<Subprocess> {
-    const port = this.#ports.get(name) ?? 0;
+    const port = this.#ports.get(name) ?? (await freePort());
     const store = this.ways.get(`${name}>store`);
     const keeps = store ? ["--redis", `redis://127.0.0.1:${store.port}`] : ["--data", this.#dataFolder()];
     const listens = ["--listen", `127.0.0.1:${port}`, "--http", "off", "--name", name, "--log-format", "json"];
@@ -134,11 +138,15 @@ export class Cluster implements AsyncDisposable {
     const hasOwnClock = this.#hasOwnClock(name);
     const clock = { TASKQUEUE_TEST_CLOCK: join(this.options.folder, `${name}.clock`) };
     const broker = hasOwnClock
-      ? await runSource("test/chaos/child-broker.ts", args, { env: clock })
-      : await taskqueue(["serve", ...args]);
+      ? await this.#programs.child("child-broker", args, { env: clock })
+      : await this.#programs.broker(args);
     const [, address] = await atWork(broker, /"address":"127\.0\.0\.1:(\d+)"/);
     this.#ports.set(name, Number(address));
     return broker;
+  }
+
+  get #programs(): Programs {
+    return this.options.programs ?? fromSource;
   }
 
   #hasOwnClock(name: string): boolean {
@@ -160,13 +168,13 @@ export class Cluster implements AsyncDisposable {
   async #launchWorker(name: string, life: string): Promise<Subprocess> {
     const isStubborn = name === `worker-${this.options.workers}`;
     const orders: WorkerOrders = { ...this.#orders(name, life), concurrency: isStubborn ? 4 : 10 };
-    return this.#launchChild(`test/chaos/child-${isStubborn ? "stubborn-worker" : "worker"}.ts`, orders);
+    return this.#launchChild(isStubborn ? "child-stubborn-worker" : "child-worker", orders);
   }
 
   async #launchProducer(name: string, life: string): Promise<Subprocess> {
     const { callsPerSecond } = this.options;
     const orders: ProducerOrders = { ...this.#orders(name, life), callsPerSecond, repeated: 0.1, callsMax: 0 };
-    return this.#launchChild("test/chaos/child-producer.ts", orders);
+    return this.#launchChild("child-producer", orders);
   }
 
   #orders(name: string, life: string): ChildOrders {
@@ -175,8 +183,8 @@ export class Cluster implements AsyncDisposable {
     return { folder, seed, name: life, queues: [{ queue: "main", addresses }], topics: TOPICS.map(({ name }) => name) };
   }
 
-  async #launchChild(file: string, orders: ChildOrders): Promise<Subprocess> {
-    const child = await runSource(file, [JSON.stringify(orders)]);
+  async #launchChild(program: string, orders: ChildOrders): Promise<Subprocess> {
+    const child = await this.#programs.child(program, [JSON.stringify(orders)]);
     await atWork(child, new RegExp(`^${AT_WORK}$`));
     return child;
   }

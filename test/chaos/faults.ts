@@ -13,7 +13,7 @@ import type { FaultName, PlannedFault } from "./plan.js";
 type Lift = () => Promise<void> | void;
 
 interface Deed {
-  /** Milliseconds of stored changes that it may undo. */
+  /** Milliseconds before its beginning whose stored changes it may undo. */
   readonly forgetsMs?: number;
   readonly lift: Lift;
 }
@@ -126,8 +126,8 @@ export const DEEDS: Readonly<Record<FaultName, Doing>> = {
     return { lift: () => redis.resume() };
   }),
   "redis-forget": onRedis(async (redis, _, { amountMs }) => {
-    const forgetsMs = await forget(redis, amountMs);
-    return { forgetsMs, lift: () => redis.restart() };
+    await forget(redis, amountMs);
+    return { forgetsMs: POSTPONED_WRITES_MS, lift: () => redis.restart() };
   }),
   "redis-script-flush": onRedis(async (redis) => {
     await withClient(redis, (client) => client.script("FLUSH"));
@@ -151,8 +151,9 @@ export async function inject(cluster: Cluster, planned: PlannedFault): Promise<v
   const { fault, number, target } = planned;
   const member: Member | undefined = cluster.members.find(({ name }) => name === target);
   if (member && !member.isUp) return;
+  const sinceUs = monotonicUs();
   const { lift, forgetsMs = 0 } = await DEEDS[fault](cluster, planned);
-  cluster.fate.record({ kind: "fault:injected", fault, number, targets: [target], forgetsMs }, "*");
+  cluster.fate.record({ kind: "fault:injected", fault, number, targets: [target], sinceUs, forgetsMs }, "*");
   await pause(systemClock, planned.forMs);
   await lift();
   cluster.fate.record({ kind: "fault:lifted", fault, number }, "*");
@@ -166,18 +167,15 @@ function setClock(cluster: Cluster, broker: string, offsetMs: number): void {
 /**
  * Kills Redis and takes the end of its append-only file away: what was written
  * in the last milliseconds, as if it had not reached the disk when the power
- * went. Returns how many milliseconds that were.
+ * went.
  */
-async function forget(redis: RedisServer, forMs: number): Promise<number> {
+async function forget(redis: RedisServer, forMs: number): Promise<void> {
   const [, dir = ""] = await withClient(redis, (client) => client.config("GET", "dir"));
   const file = appendOnlyFile(dir);
   const { size } = statSync(file);
-  const sinceUs = monotonicUs();
   await pause(systemClock, forMs);
   await redis.kill();
   truncateSync(file, size);
-  // What the last look saw may have been written a moment before.
-  return (monotonicUs() - sinceUs) / 1_000 + 20;
 }
 
 function appendOnlyFile(dir: string): string {

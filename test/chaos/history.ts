@@ -93,7 +93,9 @@ export type Happening =
       readonly number: number;
       /** Processes or ways, by name. */
       readonly targets: readonly string[];
-      /** Milliseconds before the fault whose stored changes it may undo; 0: none. */
+      /** When it began: a process that is asked to leave takes a while. */
+      readonly sinceUs: number;
+      /** Milliseconds before its beginning whose stored changes it may undo; 0: none. */
       readonly forgetsMs: number;
     }
   | { readonly kind: "fault:lifted"; readonly fault: FaultName; readonly number: number }

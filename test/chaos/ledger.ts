@@ -204,8 +204,8 @@ function readFaults(history: History): FaultView[] {
   const faults = new Map<number, FaultView>();
   for (const record of history) {
     if (isKind(record, "fault:injected")) {
-      const { fault, targets, atUs, forgetsMs } = record;
-      faults.set(record.number, { fault, targets, fromUs: atUs, untilUs: Number.POSITIVE_INFINITY, forgetsMs });
+      const { fault, targets, sinceUs, forgetsMs } = record;
+      faults.set(record.number, { fault, targets, fromUs: sinceUs, untilUs: Number.POSITIVE_INFINITY, forgetsMs });
     } else if (isKind(record, "fault:lifted")) {
       const fault = faults.get(record.number);
       if (fault) fault.untilUs = record.atUs;

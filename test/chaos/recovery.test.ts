@@ -22,7 +22,12 @@ test("retries are no redeliveries", () => {
 
 test("what the store forgot is counted as lost, excused or not", () => {
   const story = new Story().enqueue("a").fault("redis-forget", 1_000).finish({}, { deleted: 1 });
-  expect(costOf(story.history)).toMatchObject({ tasks: 1, lost: 1 });
+  expect(costOf(story.history)).toMatchObject({ faults: 1, tasks: 1, lost: 1, excused: 1 });
+});
+
+test("what is lost without an excuse is not excused", () => {
+  const story = new Story().enqueue("a").fault("redis-restart").finish({}, { deleted: 1 });
+  expect(costOf(story.history)).toMatchObject({ faults: 1, tasks: 1, lost: 1, excused: 0 });
 });
 
 test("percentiles are of the values there are", () => {

@@ -2,17 +2,21 @@
  * What faults cost, from histories: the figures of the table in
  * docs/operations.md.
  */
-import { check } from "./checker.js";
+import { check, type Violation } from "./checker.js";
 import type { History } from "./history.js";
 import { type FaultView, isCompleted, type Ledger, promiseOf, readLedger, type TaskView } from "./ledger.js";
 
 export interface Cost {
+  /** How many there were. */
+  readonly faults: number;
   /** Tasks whose enqueue was acknowledged. */
   readonly tasks: number;
   /** Of those, not completed, not dead, and not there. */
   readonly lost: number;
   /** Tasks that two leases were confirmed for, or held at once. */
   readonly doubled: number;
+  /** Tasks lost or doubled only because the store forgot what its fsync mode lets it forget. */
+  readonly excused: number;
   /** Runs that began because an earlier run of the task was lost or handed back. */
   readonly redelivered: number;
   /** Per fault, milliseconds until the queue was as good as new. */
@@ -25,17 +29,20 @@ const DOUBLES = new Set(["one-valid-lease", "nothing-after-completion"]);
 export function costOf(history: History): Cost {
   const ledger = readLedger(history);
   const { violations, excused } = check(history);
-  const tasksOf = (names: ReadonlySet<string>) =>
-    new Set([...violations, ...excused].filter(({ invariant }) => names.has(invariant)).map(({ task }) => task)).size;
+  const tasksOf = (list: readonly Violation[], names: ReadonlySet<string>) =>
+    new Set(list.filter(({ invariant }) => names.has(invariant)).map(({ task }) => task)).size;
+  const all = [...violations, ...excused];
   const tasks = [...ledger.tasks.values()];
   const redelivered = tasks.reduce((sum, { runs }) => {
     const failed = runs.at(-1)?.failures ?? 0;
     return sum + Math.max(0, runs.length - 1 - failed);
   }, 0);
   return {
+    faults: ledger.faults.length,
     tasks: tasks.filter((task) => promiseOf(task)).length,
-    lost: tasksOf(LOSSES),
-    doubled: tasksOf(DOUBLES),
+    lost: tasksOf(all, LOSSES),
+    doubled: tasksOf(all, DOUBLES),
+    excused: tasksOf(all, LOSSES) - tasksOf(violations, LOSSES) + tasksOf(all, DOUBLES) - tasksOf(violations, DOUBLES),
     redelivered,
     recoveryMs: ledger.faults.flatMap((fault) => recoveryMs(ledger, fault) ?? []),
   };

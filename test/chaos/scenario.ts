@@ -12,6 +12,7 @@ import { inject } from "./faults.js";
 import { type History, monotonicUs, readHistory } from "./history.js";
 import type { Expectations } from "./invariants/invariant.js";
 import { type FaultName, kindOf, type PlannedFault, planFaults, type StoreKind } from "./plan.js";
+import { fromSource, type Programs } from "./programs.js";
 import { awaitQuiet, recordSnapshot } from "./snapshot.js";
 import { lostLeasesMaxOf } from "./workload.js";
 
@@ -23,6 +24,8 @@ export interface Scenario {
   /** How long faults go on. */
   readonly durationMs: number;
   readonly gapMs?: readonly [min: number, max: number];
+  /** How long work goes on after the last of them; default: not at all. */
+  readonly calmMs?: number;
   readonly callsPerSecond?: number;
 }
 
@@ -46,11 +49,18 @@ const COMA_MS: Record<Timing, readonly [min: number, max: number]> = {
   default: [17_000, 18_000],
 };
 
+export interface PlayOptions {
+  /** Keep the record of a good run, too. */
+  readonly keep?: boolean;
+  /** Default: from source. */
+  readonly programs?: Programs;
+}
+
 /** Runs it, checks it, and keeps the record if there is something to look at. */
-export async function play(scenario: Scenario, { keep = false } = {}): Promise<Outcome> {
+export async function play(scenario: Scenario, { keep = false, programs }: PlayOptions = {}): Promise<Outcome> {
   const folder = mkdtempSync(join(tmpdir(), "taskqueue-chaos-run-"));
   try {
-    const plan = await run(scenario, folder);
+    const plan = await run(scenario, folder, programs);
     const history = readHistory(folder);
     const verdict = check(history, expectations(scenario));
     const isKept = keep || verdict.violations.length > 0;
@@ -64,7 +74,7 @@ export async function play(scenario: Scenario, { keep = false } = {}): Promise<O
 }
 
 /** For people: what was violated, and how to see it again. */
-export function describeOutcome({ scenario, verdict, folder, plan }: Outcome): string {
+export function describeOutcome({ scenario, verdict, folder, plan }: Outcome, again?: string): string {
   const { violations } = verdict;
   if (violations.length === 0) return "";
   const faults = plan.map(({ fault, target, atMs }) => `${fault} of ${target} at ${atMs} ms`).join(", ");
@@ -73,7 +83,7 @@ export function describeOutcome({ scenario, verdict, folder, plan }: Outcome): s
     describeViolations(violations),
     `faults: ${faults}`,
     `the record is in ${folder}`,
-    `again: TASKQUEUE_SEED=${scenario.seed} make test-chaos, or for longer: make chaos SEED=${scenario.seed}`,
+    `again: ${again ?? `TASKQUEUE_SEED=${scenario.seed} make test-chaos, or for longer: make chaos SEED=${scenario.seed}`}`,
   ].join("\n");
 }
 
@@ -85,15 +95,21 @@ function expectations({ faults, timing }: Scenario): Partial<Expectations> {
   };
 }
 
-function keepRecord(folder: string, { seed, store, timing }: Scenario): string {
-  const kept = join(tmpdir(), `taskqueue-chaos-${seed}-${store}-${timing}`);
+function keepRecord(folder: string, { seed, store, timing, faults }: Scenario): string {
+  const [only, another] = faults;
+  const name = [seed, store, timing, ...(only && !another ? [only] : [])].join("-");
+  const kept = join(tmpdir(), `taskqueue-chaos-${name}`);
   rmSync(kept, { recursive: true, force: true });
   renameSync(folder, kept);
   return kept;
 }
 
-async function run(scenario: Scenario, folder: string): Promise<readonly PlannedFault[]> {
-  const { seed, store, timing, faults, durationMs, gapMs = GAP_MS, callsPerSecond = 25 } = scenario;
+async function run(
+  scenario: Scenario,
+  folder: string,
+  programs: Programs = fromSource,
+): Promise<readonly PlannedFault[]> {
+  const { seed, store, timing, faults, durationMs, gapMs = GAP_MS, calmMs = 0, callsPerSecond = 25 } = scenario;
   const brokers = store === "redis" ? 2 : 1;
   await using cluster = await Cluster.start({
     folder,
@@ -104,6 +120,7 @@ async function run(scenario: Scenario, folder: string): Promise<readonly Planned
     workers: 3,
     producers: 2,
     callsPerSecond,
+    programs,
   });
   const names = (members: readonly { readonly name: string }[]) => members.map(({ name }) => name);
   const plan = planFaults(seed, {
@@ -120,6 +137,7 @@ async function run(scenario: Scenario, folder: string): Promise<readonly Planned
     },
   });
   await carryOut(cluster, plan, durationMs);
+  await pause(systemClock, calmMs);
   cluster.fate.record({ kind: "faults:over" }, "*");
   const overUs = monotonicUs();
   await Promise.all(cluster.producers.map((producer) => producer.stop()));

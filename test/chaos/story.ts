@@ -108,7 +108,8 @@ export class Story {
 
   fault(fault: FaultName, forgetsMs = 0): this {
     const number = ++this.#faults;
-    this.tell(FATE, { kind: "fault:injected", fault, number, targets: ["store"], forgetsMs });
+    const sinceUs = this.#atUs + 1_000;
+    this.tell(FATE, { kind: "fault:injected", fault, number, targets: ["store"], sinceUs, forgetsMs });
     return this.tell(FATE, { kind: "fault:lifted", fault, number });
   }
 
