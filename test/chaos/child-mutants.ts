@@ -24,9 +24,9 @@ const options = {
 
 const running = await Promise.all(
   names.filter(isMutantName).map(async (name) => {
-    const store = new RedisStore({ url, namespace: name });
+    const store = mutated(new RedisStore({ url, namespace: name }), name);
     await store.open();
-    const broker = new Broker({ store: mutated(store, name), options: { ...options, broker: name } });
+    const broker = new Broker({ store, options: { ...options, broker: name } });
     await broker.start();
     const grpc = await startGrpcServer({ broker, clock: systemClock, log: silentLog, address: "127.0.0.1:0" });
     process.stdout.write(`${name} 127.0.0.1:${grpc.port}\n`);

@@ -6,6 +6,7 @@
  * as if it had done right. Two are hostile and yet keep the contract: the
  * checker must have nothing to say about them.
  */
+import { openSync } from "node:fs";
 import type { TopicName } from "../../server/domain/ids.js";
 import type { EnqueueAnswer, LeaseAnswer, Leased, NewTask, Store } from "../../server/store/store.js";
 import type { InvariantName } from "./checker.js";
@@ -208,6 +209,26 @@ export const MUTANTS = {
   "never-promotes": {
     caughtBy: "everything-ends",
     verbs: () => ({ promote: async () => ({ promoted: 0 }) }),
+  },
+
+  "ends-its-process": {
+    caughtBy: "nobody-dies",
+    verbs: () => ({ complete: () => process.exit(70) }),
+  },
+
+  "leaves-files-open": {
+    caughtBy: "nothing-leaks",
+    verbs: (store) => ({
+      complete(topic, completions, options) {
+        for (const _ of completions) openSync("/dev/null", "r");
+        return store.complete(topic, completions, options);
+      },
+    }),
+  },
+
+  "never-leaves": {
+    caughtBy: "nothing-leaks",
+    verbs: () => ({ close: () => new Promise(() => {}) }),
   },
 } as const satisfies Record<string, Mutant>;
 

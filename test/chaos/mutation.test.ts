@@ -3,22 +3,22 @@
  * each of which must be caught, in a real run, by the invariant of that promise.
  * Good stores take part in the same runs, and must be found good.
  */
-import { mkdirSync, mkdtempSync, renameSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Client } from "@taskqueue/sdk";
+import { Client, defineTopic, Worker } from "@taskqueue/sdk";
 import { afterAll, beforeAll, describe, expect, onTestFailed, test } from "vitest";
 import { runSource } from "../support/process.js";
 import { chooseSeed } from "../support/random.js";
 import { RedisServer } from "../support/redis.js";
 import { until } from "../support/until.js";
-import { check, describeViolations, type Violation } from "./checker.js";
+import { check, describeViolations, INVARIANTS, type Violation } from "./checker.js";
 import { AT_WORK, type ProducerOrders, type QueueAddress, type WorkerOrders } from "./child.js";
 import { monotonicUs, ofQueue, Recorder, readHistory } from "./history.js";
 import type { Expectations } from "./invariants/invariant.js";
 import { readLedger } from "./ledger.js";
 import { Member } from "./member.js";
-import { MUTANTS, type MutantName, mutantOf } from "./mutants.js";
+import { isMutantName, MUTANTS, type Mutant, type MutantName, mutantOf } from "./mutants.js";
 import { awaitQuiet, recordSnapshot } from "./snapshot.js";
 import { LOST_LEASES_MAX, lostLeasesMaxOf, ORDERED, TOPICS } from "./workload.js";
 
@@ -36,18 +36,6 @@ interface MutationRun {
   readonly expected: Partial<Expectations>;
 }
 
-/** What workers that die bring to light. */
-const ROUGH: MutationRun = {
-  names: Object.keys(MUTANTS).filter(
-    (name): name is MutantName => !["turns-the-order-round", "tires-of-the-living"].includes(name),
-  ),
-  topics: TOPICS.map(({ name }) => name),
-  concurrency: 5,
-  callsPerSecond: 10,
-  faults: true,
-  expected: { lostLeasesMax: lostLeasesMaxOf },
-};
-
 /** What only shows in peace. */
 const CALM: MutationRun = {
   names: ["none", "turns-the-order-round", "tires-of-the-living"],
@@ -57,6 +45,23 @@ const CALM: MutationRun = {
   callsPerSecond: 60,
   faults: false,
   expected: { leasesSpared: true },
+};
+
+/** What ends or burdens a process, which the others must not share. */
+const ALONE: readonly MutantName[] = ["none", "ends-its-process", "leaves-files-open", "never-leaves"];
+/** How long such a process may take to leave. */
+const EXIT_MS_MAX = 3_000;
+
+/** What workers that die bring to light. */
+const ROUGH: MutationRun = {
+  names: Object.keys(MUTANTS)
+    .filter(isMutantName)
+    .filter((name) => name === "none" || (!CALM.names.includes(name) && !ALONE.includes(name))),
+  topics: TOPICS.map(({ name }) => name),
+  concurrency: 5,
+  callsPerSecond: 10,
+  faults: true,
+  expected: { lostLeasesMax: lostLeasesMaxOf },
 };
 
 async function play(run: MutationRun, folder: string, fate: Recorder, seed: number): Promise<void> {
@@ -171,6 +176,76 @@ describe.each([
   });
 });
 
+/** Some tasks through a broker in a process of its own, until that is asked to leave. */
+async function playAlone(name: MutantName, redis: RedisServer, folder: string): Promise<void> {
+  mkdirSync(folder);
+  const fate = new Recorder(folder, "fate");
+  let address = "";
+  const launch = async () => {
+    const orders = { url: redis.url, names: [name] };
+    const child = await runSource("test/chaos/child-mutants.ts", [JSON.stringify(orders)]);
+    await child.waitForLine(new RegExp(AT_WORK));
+    address = new RegExp(`^${name} (.*)$`, "m").exec(child.output)?.[1] ?? "";
+    return child;
+  };
+  const broker = new Member({ name: "broker-1", folder, fate, launch });
+  await broker.start();
+  const topic = defineTopic<[]>("plain");
+  const client = new Client({ address });
+  const worker = new Worker({ address, concurrency: 5, name: "worker-1" });
+  let settled = 0;
+  worker.on("settled", ({ leaseTokens }) => {
+    settled += leaseTokens.length;
+  });
+  worker.register(topic, async () => {});
+  try {
+    await client.enqueueMany(
+      topic,
+      Array.from({ length: 20 }, () => ({ args: [] })),
+    );
+    void worker.start().catch(() => {});
+    await until("all are done, or nobody is left to say so", () => settled === 20 || !broker.isUp);
+  } finally {
+    await worker.close({ timeoutMs: 300 });
+    await client.close();
+  }
+  await broker.recordEnd();
+  await broker.stop(EXIT_MS_MAX);
+  fate.close();
+}
+
+describe("processes", () => {
+  const folder = mkdtempSync(join(tmpdir(), "taskqueue-chaos-mutants-"));
+
+  beforeAll(async () => {
+    await using redis = await RedisServer.start();
+    for (const name of ALONE) await playAlone(name, redis, join(folder, name));
+  });
+
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+  test.each(ALONE)("%s", (name) => {
+    const { caughtBy } = mutantOf(name);
+    const found = check(readHistory(join(folder, name)), { exitMsMax: EXIT_MS_MAX }).violations.filter(
+      ({ invariant }) => invariant === "nobody-dies" || invariant === "nothing-leaks",
+    );
+    expect([...new Set(found.map(({ invariant }) => invariant))]).toEqual(caughtBy === undefined ? [] : [caughtBy]);
+  });
+});
+
 test("every mutant took part", () => {
-  expect([...new Set([...ROUGH.names, ...CALM.names])].sort()).toEqual(Object.keys(MUTANTS).sort());
+  expect([...new Set([...ROUGH.names, ...CALM.names, ...ALONE])].sort()).toEqual(Object.keys(MUTANTS).sort());
+});
+
+test("every invariant has a mutant that it catches, and docs/operations.md says which", () => {
+  const caught = Object.entries<Mutant>(MUTANTS).flatMap(([name, { caughtBy }]) =>
+    caughtBy ? [[name, caughtBy]] : [],
+  );
+  expect([...new Set(caught.map(([, invariant]) => invariant))].sort()).toEqual(Object.keys(INVARIANTS).sort());
+  const document = readFileSync(new URL("../../docs/operations.md", import.meta.url), "utf8");
+  const rows = [...document.matchAll(/^\| `([a-z-]+)` \|[^|]*\| `([a-z-]+)` \|$/gm)].map(([, name, invariant]) => [
+    name,
+    invariant,
+  ]);
+  expect(rows.sort()).toEqual(caught.sort());
 });
