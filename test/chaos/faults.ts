@@ -15,6 +15,8 @@ type Lift = () => Promise<void> | void;
 interface Deed {
   /** Milliseconds before its beginning whose stored changes it may undo. */
   readonly forgetsMs?: number;
+  /** When it began, if later than the attempt to. */
+  readonly sinceUs?: number;
   readonly lift: Lift;
 }
 
@@ -126,8 +128,8 @@ export const DEEDS: Readonly<Record<FaultName, Doing>> = {
     return { lift: () => redis.resume() };
   }),
   "redis-forget": onRedis(async (redis, _, { amountMs }) => {
-    await forget(redis, amountMs);
-    return { forgetsMs: POSTPONED_WRITES_MS, lift: () => redis.restart() };
+    const sinceUs = await forget(redis, amountMs);
+    return { sinceUs, forgetsMs: POSTPONED_WRITES_MS + amountMs, lift: () => redis.restart() };
   }),
   "redis-script-flush": onRedis(async (redis) => {
     await withClient(redis, (client) => client.script("FLUSH"));
@@ -151,8 +153,8 @@ export async function inject(cluster: Cluster, planned: PlannedFault): Promise<v
   const { fault, number, target } = planned;
   const member: Member | undefined = cluster.members.find(({ name }) => name === target);
   if (member && !member.isUp) return;
-  const sinceUs = monotonicUs();
-  const { lift, forgetsMs = 0 } = await DEEDS[fault](cluster, planned);
+  const askedUs = monotonicUs();
+  const { lift, forgetsMs = 0, sinceUs = askedUs } = await DEEDS[fault](cluster, planned);
   cluster.fate.record({ kind: "fault:injected", fault, number, targets: [target], sinceUs, forgetsMs }, "*");
   await pause(systemClock, planned.forMs);
   await lift();
@@ -167,15 +169,17 @@ function setClock(cluster: Cluster, broker: string, offsetMs: number): void {
 /**
  * Kills Redis and takes the end of its append-only file away: what was written
  * in the last milliseconds, as if it had not reached the disk when the power
- * went.
+ * went. Returns when it went.
  */
-async function forget(redis: RedisServer, forMs: number): Promise<void> {
+async function forget(redis: RedisServer, forMs: number): Promise<number> {
   const [, dir = ""] = await withClient(redis, (client) => client.config("GET", "dir"));
   const file = appendOnlyFile(dir);
   const { size } = statSync(file);
   await pause(systemClock, forMs);
+  const killedUs = monotonicUs();
   await redis.kill();
   truncateSync(file, size);
+  return killedUs;
 }
 
 function appendOnlyFile(dir: string): string {

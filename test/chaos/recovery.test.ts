@@ -14,6 +14,28 @@ test("recovery lasts from the fault until a new task has run and an interrupted 
   expect(cost.recoveryMs[0]).toBeLessThan(520);
 });
 
+test("recovery lasts until what was enqueued during the fault has begun", () => {
+  const story = new Story();
+  const sinceUs = 1_000;
+  story.tell("fate", {
+    kind: "fault:injected",
+    fault: "broker-restart",
+    number: 1,
+    targets: ["broker-1"],
+    sinceUs,
+    forgetsMs: 0,
+  });
+  // One slips through before the broker refuses, another one waits until it is back.
+  story.enqueue("a").run("a", "1");
+  const call = story.invoke(["b"]);
+  story.wait(700).tell("fate", { kind: "fault:lifted", fault: "broker-restart", number: 1 });
+  story.acknowledge(call).run("b", "2").enqueue("c").run("c", "3");
+  const { recoveryMs } = costOf(story.finish({ a: {}, b: {}, c: {} }).history);
+  expect(recoveryMs).toHaveLength(1);
+  expect(recoveryMs[0]).toBeGreaterThan(700);
+  expect(recoveryMs[0]).toBeLessThan(720);
+});
+
 test("retries are no redeliveries", () => {
   const story = new Story().enqueue("a", { retries: 1 }).run("a", "1", "failed");
   story.start("a", "2", { attempt: 2 }).end("2").settle("2");

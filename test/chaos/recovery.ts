@@ -50,8 +50,8 @@ export function costOf(history: History): Cost {
 
 /**
  * From the moment of the fault until a task that was enqueued after it has been
- * accepted and has begun, and what was under way has been answered, or runs
- * again. A fault that lasts is counted from its end, when there is nothing left
+ * accepted and has begun, so have all that were enqueued while it lasted, and
+ * what was under way has been answered, or runs again. A fault that lasts is counted from its end, when there is nothing left
  * to wait for but the queue itself.
  */
 function recoveryMs(ledger: Ledger, fault: FaultView): number | undefined {
@@ -62,7 +62,12 @@ function recoveryMs(ledger: Ledger, fault: FaultView): number | undefined {
   let interruptedUs = fromUs;
   for (const task of ledger.tasks.values()) {
     wellUs = Math.min(wellUs, firstServiceUs(task, fromUs));
-    interruptedUs = Math.max(interruptedUs, answeredUs(task, fault.fromUs), resumedUs(task, fault.fromUs));
+    interruptedUs = Math.max(
+      interruptedUs,
+      servedUs(task, fault),
+      answeredUs(task, fault.fromUs),
+      resumedUs(task, fault.fromUs),
+    );
   }
   // A run that ends before the next enqueue says nothing.
   if (!Number.isFinite(wellUs)) return undefined;
@@ -76,6 +81,16 @@ function firstServiceUs(task: TaskView, fromUs: number): number {
   if (!enqueue || !run || enqueue.invokedUs < fromUs || enqueue.acknowledgedUs === undefined)
     return Number.POSITIVE_INFINITY;
   return Math.max(enqueue.acknowledgedUs, run.startedUs);
+}
+
+/** When a task that was enqueued during the fault had been accepted and begun; 0 for other tasks. */
+function servedUs(task: TaskView, { fromUs, untilUs }: FaultView): number {
+  const [enqueue] = task.enqueues;
+  const acknowledgedUs = promiseOf(task)?.acknowledgedUs;
+  const [run] = task.runs;
+  if (!enqueue || !run || acknowledgedUs === undefined || task.plan?.delayMs !== 0) return 0;
+  if (enqueue.invokedUs < fromUs || enqueue.invokedUs > untilUs) return 0;
+  return Math.max(acknowledgedUs, run.startedUs);
 }
 
 /** When the answers came to an enqueue and to a report that were under way; 0 when there were none. */
