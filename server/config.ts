@@ -120,12 +120,12 @@ const httpForm: Form<Endpoint | "off"> = {
   },
 };
 
-const redisForm: Form<string | undefined> = {
+const redisForm: Form<readonly string[] | undefined> = {
   placeholder: "<url>",
   default: "",
-  rule: "redis://[user:password@]host[:port][/db], the same with rediss:// for TLS, or host:port",
-  redact: (text) => text.replace(/\/\/[^/]*@/, "//***@"),
-  parse: (text) => (text === "" ? undefined : (parseRedisUrl(text) ?? REFUSED)),
+  rule: "redis://[user:password@]host[:port][/db], the same with rediss:// for TLS, or host:port; several nodes of a Redis Cluster, without db, separated by commas",
+  redact: (text) => text.replace(/\/\/[^/,]*@/g, "//***@"),
+  parse: (text) => (text === "" ? undefined : (parseRedisUrls(text) ?? REFUSED)),
 };
 
 const nameForm: Form<string> = {
@@ -144,7 +144,7 @@ export const OPTIONS = {
     yesOrNo,
     "listen on other addresses than the loopback, though nothing is encrypted and nobody asked for a password",
   ),
-  redis: option("--redis", redisForm, "keep tasks in this Redis; without it they are kept in --data"),
+  redis: option("--redis", redisForm, "keep tasks in this Redis, or Redis Cluster; without it they are kept in --data"),
   namespace: option(
     "--namespace",
     matching("<name>", "taskqueue", "1 to 64 letters, digits and _ . -", /^[A-Za-z0-9_.-]{1,64}$/),
@@ -367,6 +367,18 @@ function parseRedisUrl(text: string): string | undefined {
   if (!/^rediss?:\/\/[^\s]+$/.test(url) || !URL.canParse(url)) return undefined;
   const { hostname: host, pathname, search, hash } = new URL(url);
   return host !== "" && /^(\/\d{0,4})?$/.test(pathname) && search === "" && hash === "" ? url : undefined;
+}
+
+/** One URL, or those of some nodes of a cluster, which has no databases. */
+function parseRedisUrls(text: string): string[] | undefined {
+  const urls: string[] = [];
+  const parts = text.split(",");
+  for (const part of parts) {
+    const url = parseRedisUrl(part);
+    if (url === undefined || (parts.length > 1 && new URL(url).pathname.length > 1)) return undefined;
+    urls.push(url);
+  }
+  return urls;
 }
 
 function within(value: number | undefined, min: number, max: number): number | typeof REFUSED {

@@ -16,6 +16,7 @@ import { logDestination } from "./lib/log-destination.js";
 import { Metrics } from "./metrics/registry.js";
 import { EmbeddedStore } from "./store/embedded/embedded-store.js";
 import { instrumented } from "./store/instrumented.js";
+import { redisTarget } from "./store/redis/client.js";
 import { RedisStore } from "./store/redis/redis-store.js";
 import type { Store } from "./store/store.js";
 import { VERSION } from "./version.js";
@@ -73,7 +74,7 @@ export async function startBroker(config: Config): Promise<RunningBroker> {
 function openableStore(config: Config, log: Logger): Store {
   const { namespace } = config;
   if (config.redis !== undefined) {
-    return new RedisStore({ url: config.redis, namespace, allowEviction: config.allowEviction, log });
+    return new RedisStore({ ...redisTarget(config.redis), namespace, allowEviction: config.allowEviction, log });
   }
   return new EmbeddedStore({ dir: config.data, namespace, sync: config.sync, log });
 }

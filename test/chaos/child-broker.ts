@@ -9,6 +9,7 @@ import { type Config, readConfig } from "../../server/config.js";
 import { Broker } from "../../server/engine/broker.js";
 import { startGrpcServer } from "../../server/grpc/server.js";
 import { type Clock, systemClock } from "../../server/lib/clock.js";
+import { redisTarget } from "../../server/store/redis/client.js";
 import { RedisStore } from "../../server/store/redis/redis-store.js";
 import { asked } from "./child.js";
 
@@ -17,7 +18,7 @@ const log = pino({ level: config.logLevel, base: { broker: config.name } }, pino
 const clock = settableClock(process.env.TASKQUEUE_TEST_CLOCK);
 const stopped = asked();
 if (config.redis === undefined) throw new Error("a broker with a clock of its own needs a store with another one");
-const store = new RedisStore({ url: config.redis, namespace: config.namespace, log });
+const store = new RedisStore({ ...redisTarget(config.redis), namespace: config.namespace, log });
 await store.open();
 const broker = new Broker({ store, clock, log, options: engineOptions(config) });
 await broker.start();

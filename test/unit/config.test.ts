@@ -143,16 +143,22 @@ describe("stores", () => {
     ["redis://localhost:6379", "redis://localhost:6379"],
     ["localhost:6379", "redis://localhost:6379"],
     ["rediss://user:p%40ss@redis.example/2", "rediss://user:p%40ss@redis.example/2"],
+    ["redis://:secret@a:7000,b:7001", "redis://:secret@a:7000,redis://b:7001"],
   ])("%s", (text, url) => {
-    expect(readConfig(flags({ redis: text }), {}).redis).toBe(url);
+    expect(readConfig(flags({ redis: text }), {}).redis?.join()).toBe(url);
   });
 
-  test.each(["http://localhost", "redis://", "redis://localhost/x", "redis://localhost?db=1", "redis://local host"])(
-    "%s is refused",
-    (text) => {
-      expect(problems({ redis: text })).toHaveLength(1);
-    },
-  );
+  test.each([
+    "http://localhost",
+    "redis://",
+    "redis://localhost/x",
+    "redis://localhost?db=1",
+    "redis://local host",
+    "a:1,",
+    "a:1,redis://b:2/1",
+  ])("%s is refused", (text) => {
+    expect(problems({ redis: text })).toHaveLength(1);
+  });
 
   test("a password does not get into the message", () => {
     expect(problems({ redis: "redis://user:secret@localhost/x" })).toEqual([

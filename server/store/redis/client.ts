@@ -25,6 +25,7 @@ export interface Timeouts {
   readonly blockingTimeoutGrace?: number;
 }
 
+const REDIS_PORT = 6379;
 const KEEP_ALIVE_MS = 10_000;
 const RECONNECT_MS_MAX = 1_000;
 
@@ -58,8 +59,28 @@ export function createClient(
   } satisfies ClusterOptions;
   if (client instanceof Redis) return client.duplicate(options);
   if (client instanceof Cluster) return client.duplicate([], clusterOptions);
-  if (cluster !== undefined) return new Cluster([...cluster.nodes], { ...cluster.options, ...clusterOptions });
+  if (cluster !== undefined) {
+    const own = { ...cluster.options?.redisOptions, ...redisOptions };
+    return new Cluster([...cluster.nodes], { ...cluster.options, ...clusterOptions, redisOptions: own });
+  }
   return url === undefined ? new Redis(options) : new Redis(url, options);
+}
+
+/** What a list of URLs means: a server, or nodes of a cluster, all of which take the credentials of the first. */
+export function redisTarget(urls: readonly string[]): Target {
+  const [first = ""] = urls;
+  if (urls.length === 1) return { url: first };
+  const { protocol, username, password } = new URL(first);
+  const nodes = urls.map((url) => {
+    const { hostname: host, port } = new URL(url);
+    return { host, port: port === "" ? REDIS_PORT : Number(port) };
+  });
+  const credentials = {
+    ...(username === "" ? {} : { username: decodeURIComponent(username) }),
+    ...(password === "" ? {} : { password: decodeURIComponent(password) }),
+  };
+  const redisOptions = { ...credentials, ...(protocol === "rediss:" ? { tls: {} } : {}) };
+  return { cluster: { nodes, options: { redisOptions } } };
 }
 
 /** For logs, without secrets. */
