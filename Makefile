@@ -100,7 +100,7 @@ test-docs: $(STAMP) ## the documents' code and tables
 test-tidy: $(STAMP) ## the house style that tools do not check
 	$(VITEST) --project tidy $(ARGS)
 
-bench: build setup-redis ## measure, in 3 minutes; ARGS=all everything, ARGS="name --help" one benchmark
+bench: build setup-redis ## measure, in 5 minutes; ARGS=all everything, ARGS="name --help" one benchmark
 	node --import tsx test/bench/main.ts $(ARGS)
 
 bench-peers: build setup-redis ## measure beside BullMQ, beanstalkd and asynq, installing them when they are missing

@@ -25,6 +25,7 @@ export interface Load {
   call?: "one" | "many";
   topics?: number;
   workers?: number;
+  workerProcesses?: number;
   concurrency?: number;
 }
 
@@ -62,7 +63,7 @@ export const lifecycle: Benchmark = {
     payload: { default: "100", help: "bytes of a task's JSON arguments" },
     system: {
       default: "redis,embedded",
-      help: "ours on a store (redis, embedded), or a peer (bullmq, beanstalkd, asynq)",
+      help: "ours on a store (redis, redis-cluster, embedded), or a peer (bullmq, beanstalkd, asynq)",
     },
     call: { default: "one", help: "one: client.enqueue for each task; many: client.enqueueMany" },
   },

@@ -1,7 +1,7 @@
 /**
  * The front door of the benchmarks, behind `make bench`:
  *
- *     make bench                                      a short selection, in under 3 minutes
+ *     make bench                                      a short selection, in 5 minutes
  *     make bench ARGS=all                             everything, in about an hour
  *     make bench ARGS="lifecycle --in-flight 200"     one, with its options
  *     make bench ARGS="lifecycle --help"              what its options are
@@ -19,6 +19,7 @@ import { load } from "./load.js";
 import { memory } from "./memory.js";
 import { pickup } from "./pickup.js";
 import { recovery } from "./recovery.js";
+import { scale } from "./scale.js";
 import { sustained } from "./sustained.js";
 import { topics } from "./topics.js";
 import { unary } from "./unary.js";
@@ -45,6 +46,7 @@ const ALL: readonly Run[] = [
   [depth],
   [sustained, "--rounds", "1"],
   [topics],
+  [scale],
   [workers],
   [idle],
   [memory],

@@ -5,7 +5,7 @@ import { BullMq } from "./peers/bullmq.js";
 import type { System, SystemOptions } from "./system.js";
 import { Taskqueue } from "./taskqueue.js";
 
-export const STORES = ["redis", "embedded"] as const;
+export const STORES = ["redis", "redis-cluster", "embedded"] as const;
 export const PEERS = ["bullmq", "beanstalkd", "asynq"] as const;
 export const SYSTEM_NAMES = [...STORES, ...PEERS] as const;
 
@@ -16,6 +16,7 @@ export type SystemName = (typeof SYSTEM_NAMES)[number];
 export function startSystem(name: SystemName, options: SystemOptions): Promise<System> {
   switch (name) {
     case "redis":
+    case "redis-cluster":
     case "embedded":
       return Taskqueue.start({ ...options, store: name });
     case "bullmq":

@@ -2,13 +2,14 @@
 import { Client, defineTopic, type Stats } from "@taskqueue/sdk";
 import { removeFolder, temporaryFolder } from "../support/guardian.js";
 import { RedisServer } from "../support/redis.js";
+import { startCluster } from "../support/redis-cluster.js";
 import { BrokerProcess } from "./broker.js";
 import { Role } from "./role.js";
 import type { ProducerConfig } from "./roles/producing.js";
 import type { WorkerConfig } from "./roles/working.js";
 import type { Counted, System, SystemOptions } from "./system.js";
 
-export type StoreName = "redis" | "embedded";
+export type StoreName = "redis" | "redis-cluster" | "embedded";
 
 export interface TaskqueueOptions extends SystemOptions {
   store: StoreName;
@@ -21,6 +22,7 @@ export interface TaskqueueOptions extends SystemOptions {
 export class Taskqueue implements System {
   readonly brokers: readonly BrokerProcess[];
   readonly redis: RedisServer | undefined;
+  readonly #nodes: readonly RedisServer[];
   /** The embedded store's, or undefined. */
   readonly folder: string | undefined;
   readonly client: Client;
@@ -30,11 +32,12 @@ export class Taskqueue implements System {
 
   private constructor(
     options: TaskqueueOptions,
-    redis: RedisServer | undefined,
+    nodes: readonly RedisServer[],
     folder: string | undefined,
     brokers: readonly BrokerProcess[],
   ) {
-    this.redis = redis;
+    this.redis = nodes.length === 1 ? nodes[0] : undefined;
+    this.#nodes = nodes;
     this.folder = folder;
     this.brokers = brokers;
     this.client = new Client({ address: this.addresses });
@@ -43,13 +46,14 @@ export class Taskqueue implements System {
 
   static async start(options: TaskqueueOptions): Promise<Taskqueue> {
     const { store, sync, appendonly, profile, brokers: count = 1, args = [] } = options;
-    const redis = store === "redis" ? await RedisServer.start({ appendonly }) : undefined;
-    const folder = redis === undefined ? temporaryFolder() : undefined;
-    const where = redis === undefined ? ["--data", `${folder}/data`, "--sync", sync] : ["--redis", redis.url];
+    const nodes = await startRedis(store, appendonly);
+    const folder = nodes.length === 0 ? temporaryFolder() : undefined;
+    const redis = nodes.map(({ url }) => url).join(",");
+    const where = redis === "" ? ["--data", `${folder}/data`, "--sync", sync] : ["--redis", redis];
     const brokers: BrokerProcess[] = [];
     for (let index = 0; index < count; index += 1)
       brokers.push(await BrokerProcess.start([...where, ...args], profile));
-    return new Taskqueue(options, redis, folder, brokers);
+    return new Taskqueue(options, nodes, folder, brokers);
   }
 
   get addresses(): string[] {
@@ -59,7 +63,7 @@ export class Taskqueue implements System {
   get servers(): Counted[] {
     return [
       ...this.brokers.map(({ pid }) => ({ name: "broker", pid })),
-      ...(this.redis === undefined ? [] : [{ name: "redis", pid: this.redis.pid }]),
+      ...this.#nodes.map(({ pid }) => ({ name: "redis", pid })),
     ];
   }
 
@@ -106,7 +110,12 @@ export class Taskqueue implements System {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.client.close();
     for (const broker of this.brokers) await broker[Symbol.asyncDispose]();
-    await this.redis?.[Symbol.asyncDispose]();
+    for (const node of this.#nodes) await node[Symbol.asyncDispose]();
     if (this.folder !== undefined) removeFolder(this.folder);
   }
+}
+
+async function startRedis(store: StoreName, appendonly: SystemOptions["appendonly"]): Promise<readonly RedisServer[]> {
+  if (store === "redis") return [await RedisServer.start({ appendonly })];
+  return store === "embedded" ? [] : (await startCluster({ appendonly })).servers;
 }

@@ -1,6 +1,6 @@
-/** A Redis Cluster of three primaries on this machine, for tests; it ends with the test process. */
+/** A Redis Cluster of three primaries on this machine; it ends with the process that started it. */
 import { Cluster, Redis } from "ioredis";
-import { RedisServer } from "./redis.js";
+import { type RedisOptions, RedisServer } from "./redis.js";
 import { until } from "./until.js";
 
 const NODES = 3;
@@ -10,6 +10,7 @@ export interface ClusterNodes {
   readonly nodes: readonly { readonly host: string; readonly port: number }[];
   /** As `--redis` takes it. */
   readonly urls: string;
+  readonly servers: readonly RedisServer[];
 }
 
 let shared: Promise<ClusterNodes> | undefined;
@@ -20,9 +21,9 @@ export function sharedCluster(): Promise<ClusterNodes> {
   return shared;
 }
 
-async function startCluster(): Promise<ClusterNodes> {
+export async function startCluster({ appendonly }: Pick<RedisOptions, "appendonly"> = {}): Promise<ClusterNodes> {
   const config = { "cluster-enabled": "yes", "cluster-announce-ip": "127.0.0.1", "cluster-node-timeout": "2000" };
-  const servers = await Promise.all(Array.from({ length: NODES }, () => RedisServer.start({ config })));
+  const servers = await Promise.all(Array.from({ length: NODES }, () => RedisServer.start({ appendonly, config })));
   const admins = servers.map(({ url }) => new Redis(url));
   try {
     for (const [index, admin] of admins.entries()) {
@@ -43,7 +44,7 @@ async function startCluster(): Promise<ClusterNodes> {
     for (const admin of admins) admin.disconnect();
   }
   const nodes = servers.map(({ port }) => ({ host: "127.0.0.1", port }));
-  return { nodes, urls: servers.map(({ url }) => url).join(",") };
+  return { nodes, urls: servers.map(({ url }) => url).join(","), servers };
 }
 
 /** Removes the keys of a namespace from every node. */

@@ -20,7 +20,7 @@ const START_ATTEMPTS_MAX = 5;
 
 export interface RedisOptions {
   /** When the append-only file is synced; `no` leaves it to the kernel, `off` keeps no file. Default `everysec`. */
-  appendonly?: "always" | "everysec" | "no" | "off";
+  appendonly?: "always" | "everysec" | "no" | "off" | undefined;
   password?: string;
   /** Further directives, e.g. `{ "maxmemory-policy": "allkeys-lru" }`. */
   config?: Record<string, string>;
