@@ -49,7 +49,14 @@ export function parseLeaseToken(text: string): LeaseToken | undefined {
 
 /** The token of the lease with that fencing number: 12 hexadecimal digits, 48 bits. */
 export function leaseToken(n: number): LeaseToken {
-  return n.toString(16).padStart(12, "0") as LeaseToken;
+  // In halves, as numbers of more than 31 bits are written four times more slowly.
+  return (sixDigits(Math.floor(n / HALF)) + sixDigits(n % HALF)) as LeaseToken;
+}
+
+const HALF = 2 ** 24;
+
+function sixDigits(n: number): string {
+  return (n + HALF).toString(16).slice(1);
 }
 
 const FENCE_EPOCH_MS = Date.UTC(2026, 0, 1);

@@ -36,7 +36,7 @@ for i = 1, #ids do
 end
 
 let_go(ids, leases, sessions)
-forget(gone, bytes, {})
+forget(gone, 0, {})
 finish(COMPLETED, others)
 if #others > 0 and ARGV[5] ~= "0" then
   local results, by_index, kept = { struct.unpack(string.rep(">I2I4c0", tonumber(ARGV[5])), ARGV[6]) }, {}, {}
@@ -48,8 +48,6 @@ if #others > 0 and ARGV[5] ~= "0" then
   end
   if #kept > 0 then call("HSET", RESULTS, unpack(kept)) end
 end
-count("completed", #gone + #others)
-
 -- A report that comes again is answered as the first time.
 if #lost > 0 then
   local ended, k = recent(window_ms, lost) or {}, 0
@@ -63,4 +61,8 @@ end
 remember(window_ms, id_tokens)
 
 local demands, lost_sessions, wanted = open_demands(first_demand)
-return reply_with({ "completed", table.concat(outcomes) }, serve(demands, wanted), lost_sessions)
+local counters = read_counters()
+counters.completed, counters.bytes = counters.completed + #gone + #others, counters.bytes - bytes
+local served = serve(demands, wanted, counters)
+write_counters(counters)
+return reply_with({ "completed", table.concat(outcomes) }, served, lost_sessions, call("ZCARD", READY))

@@ -39,8 +39,9 @@ for i = 1, n do
 end
 created = #new < n and table.concat(created) or ""
 
+local counters = read_counters()
 if #new > 0 and (tasks_max > 0 or bytes_max > 0) then
-  local held, held_bytes = call("HLEN", TASKS), tonumber(call("HGET", STATS, "bytes") or 0)
+  local held, held_bytes = call("HLEN", TASKS), counters.bytes
   if (tasks_max > 0 and held + #new > tasks_max) or (bytes_max > 0 and held_bytes + bytes > bytes_max) then
     return { "full", held, held_bytes }
   end
@@ -49,8 +50,8 @@ end
 local demands, lost, wanted = open_demands(11)
 local fresh, in_order, due = { members = {}, values = {} }, #extras <= 1, {}
 if #new > 0 then
-  local sequence = call("HINCRBY", STATS, "enqueued", #new) - #new
-  call("HINCRBY", STATS, "bytes", bytes)
+  local sequence = counters.enqueued
+  counters.enqueued, counters.bytes = sequence + #new, counters.bytes + bytes
   for k, i in ipairs(new) do
     local id, priority = ids[i], priorities[i]
     local place = struct.pack(">I4I6", priority or 2147483648, sequence + k)
@@ -69,12 +70,17 @@ if #new > 0 then
   if #xids > 0 then call("ZADD", XIDS, unpack(xids)) end
 end
 -- What nobody overtakes goes straight to a worker, without passing the queue.
-local straight = wanted > 0 and in_order and #fresh.members > 0 and call("EXISTS", READY) == 0
-local served = straight and serve(demands, wanted, fresh)
-local rest = fresh.members
-if straight and served.taken > 0 then rest = { unpack(rest, served.taken + 1) } end
-local was_empty = add_ready(rest)
-served = served or serve(demands, wanted)
-if was_empty and call("EXISTS", READY) == 1 then wake_ready() end
+local waiting = call("ZCARD", READY)
+local straight = wanted > 0 and in_order and #fresh.members > 0 and waiting == 0
+local served, rest = NOTHING, fresh.members
+if straight then
+  served = serve(demands, wanted, counters, fresh)
+  if served.taken > 0 then rest = { unpack(rest, served.taken + 1) } end
+end
+add_ready(rest)
+if not straight then served = serve(demands, wanted, counters) end
+local ready = waiting + #fresh.members - served.taken
+if waiting == 0 and ready > 0 then wake_ready() end
 schedule(due)
-return reply_with({ "enqueued", created, straight and 1 or 0 }, served, lost)
+write_counters(counters)
+return reply_with({ "enqueued", created, straight and 1 or 0 }, served, lost, ready)

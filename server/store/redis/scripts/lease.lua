@@ -8,4 +8,7 @@
 -- use: lease
 
 local demands, lost, wanted = open_demands(4)
-return reply_with({ "leased" }, serve(demands, wanted), lost)
+local counters = read_counters()
+local served = serve(demands, wanted, counters)
+write_counters(counters)
+return reply_with({ "leased" }, served, lost, call("ZCARD", READY))

@@ -4,9 +4,9 @@ local function count(counter, n)
 end
 
 -- One of a topic's side hashes for these ids: a list of values, or nil when the
--- hash does not exist, which is the usual case and costs one look.
+-- hash does not exist, which is the usual case; of many ids one look tells.
 local function side(key, ids)
-  if #ids == 0 or call("EXISTS", key) == 0 then return nil end
+  if #ids == 0 or (#ids > 4 and call("EXISTS", key) == 0) then return nil end
   return call("HMGET", key, unpack(ids))
 end
 

@@ -4,8 +4,30 @@
 -- Serves demands (session, epoch, limit, bytes in turn, in ARGV from `first` on).
 -- `fresh` holds tasks that are next in order without being in the input queue,
 -- which is empty then: {members, values}. Every other task comes off the queue.
+-- Every call of Redis takes some microseconds, which is most of what a script
+-- costs that is about one task: hence one look for all counters, and one write.
 
 local paused = call("HGET", SETTINGS, "paused") == "1"
+
+local COUNTERS = { "enqueued", "started", "completed", "bytes", "fence" }
+
+-- The counters that these scripts move, as numbers.
+local function read_counters()
+  local values, counters = call("HMGET", STATS, unpack(COUNTERS)), { before = {} }
+  for i, name in ipairs(COUNTERS) do
+    counters[name] = tonumber(values[i] or 0)
+    counters.before[name] = counters[name]
+  end
+  return counters
+end
+
+local function write_counters(counters)
+  local changed = {}
+  for _, name in ipairs(COUNTERS) do
+    if counters[name] ~= counters.before[name] then put(changed, name, counters[name]) end
+  end
+  if #changed > 0 then call("HSET", STATS, unpack(changed)) end
+end
 
 -- The demands of sessions that are open on the topic at that epoch, the numbers
 -- of the others, and how many tasks are wanted in all.
@@ -25,7 +47,8 @@ end
 
 local NOTHING = { taken = 0, shares = {}, fence = 0, ids = "", values = {}, metas = {} }
 
-local function serve(demands, wanted, fresh)
+-- Moves `counters`, which the caller writes.
+local function serve(demands, wanted, counters, fresh)
   if wanted == 0 or paused then return NOTHING end
   local members = fresh and fresh.members or call("ZRANGE", READY, 0, wanted - 1)
   local values = fresh and fresh.values or {}
@@ -35,9 +58,8 @@ local function serve(demands, wanted, fresh)
   if not fresh then call("ZREMRANGEBYRANK", READY, 0, taken - 1) end
   local ids, at, leased_at_ms = {}, 0, tonumber(now_ms)
   -- Numbers never fall behind the time: see fenceAt in domain/ids.ts.
-  local last = call("HMGET", STATS, "fence", "started")
-  local fence = math.max(tonumber(last[1] or 0), (leased_at_ms - 1767225600000) * 128)
-  call("HSET", STATS, "fence", fence + taken, "started", tonumber(last[2] or 0) + taken)
+  local fence = math.max(counters.fence, (leased_at_ms - 1767225600000) * 128)
+  counters.fence, counters.started = fence + taken, counters.started + taken
   for d, demand in ipairs(demands) do
     local leases = {}
     for i = at + 1, at + shares[d] do
@@ -63,9 +85,9 @@ end
 -- demands from 0, tasks per open demand, ids, all joined by spaces; then the
 -- tasks' values, then their metas if any task has one. A list in the list would
 -- be neater, and costs Redis a microsecond.
-local function reply_with(reply, served, lost)
+local function reply_with(reply, served, lost, ready)
   local n = #reply
-  reply[n + 1] = paused and 0 or call("ZCARD", READY)
+  reply[n + 1] = paused and 0 or ready
   reply[n + 2] = served.fence
   reply[n + 3] = table.concat(lost, " ")
   reply[n + 4] = table.concat(served.shares, " ")

@@ -1,22 +1,23 @@
 -- use: basics
 -- Puts places .. ids into the input queue (the score is text: Redis formats
--- numbers with all their digits, which costs as much as the rest of this loop); tells whether it was empty before.
+-- numbers with all their digits, which costs as much as the rest of this loop).
 local function add_ready(members)
-  if #members == 0 then return false end
+  if #members == 0 then return end
   local scored = {}
   for i = 1, #members do
     scored[2 * i - 1] = "0"
     scored[2 * i] = members[i]
   end
-  local was_empty = call("EXISTS", READY) == 0
   call("ZADD", READY, unpack(scored))
-  return was_empty
 end
 
 local function wake_ready() call("PUBLISH", channel, "ready " .. topic) end
 
 local function make_ready(members)
-  if add_ready(members) then wake_ready() end
+  if #members == 0 then return end
+  local was_empty = call("EXISTS", READY) == 0
+  add_ready(members)
+  if was_empty then wake_ready() end
 end
 
 local function next_due_ms()
