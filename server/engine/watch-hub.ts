@@ -21,6 +21,8 @@ const PAGE_EVENTS_MAX = 500;
 const READ_WAIT_MS = 2_000;
 /** Entries the hub remembers, for watchers that catch up with it. */
 const RECENT_MAX = 500;
+/** Their bytes, likewise: an entry of a large batch, or of long errors, can be megabytes. */
+const RECENT_BYTES_MAX = 4 * 1024 * 1024;
 /** How long a watch is announced for; refreshed at a third of it. */
 const ANNOUNCE_MS = 15_000;
 
@@ -166,6 +168,7 @@ export class WatchHub {
   readonly #watchers = new Set<Watcher>();
   #state: State = { kind: "idle" };
   #recent: EventEntry[] = [];
+  #recentBytes = 0;
   #count = 0;
 
   constructor(context: EngineContext) {
@@ -205,6 +208,7 @@ export class WatchHub {
     if (this.#state.kind === "reading") this.#state.stop.abort();
     this.#state = { kind: "idle" };
     this.#recent = [];
+    this.#recentBytes = 0;
   }
 
   async #start(): Promise<State & { kind: "reading" }> {
@@ -271,12 +275,24 @@ export class WatchHub {
   }
 
   #spread(entry: EventEntry): void {
-    this.#recent.push(entry);
-    if (this.#recent.length > 2 * RECENT_MAX) this.#recent.splice(0, RECENT_MAX);
+    this.#remember(entry);
     const events = decodeEvents(entry.batch);
     const now = this.#context.clock.monotonic();
     const share = LIMITS.watchedEventsPerSecond / this.#watchers.size;
     for (const watcher of this.#watchers) watcher.follow(events, entry.cursor, now, share);
+  }
+
+  /** Forgets the oldest once there is twice as much as it should keep. */
+  #remember(entry: EventEntry): void {
+    this.#recent.push(entry);
+    this.#recentBytes += entry.batch.length;
+    if (this.#recent.length <= 2 * RECENT_MAX && this.#recentBytes <= 2 * RECENT_BYTES_MAX) return;
+    let surplus = 0;
+    while (this.#recent.length - surplus > RECENT_MAX || this.#recentBytes > RECENT_BYTES_MAX) {
+      this.#recentBytes -= this.#recent[surplus]?.batch.length ?? 0;
+      surplus += 1;
+    }
+    this.#recent.splice(0, surplus);
   }
 
   /** Feeds a watcher from the log until it stands where the hub stands, and lets it follow from there. */

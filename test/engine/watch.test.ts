@@ -6,6 +6,7 @@ import type { Watcher, WatchFilter } from "../../server/engine/watch-hub.js";
 import { settle } from "../support/clock.js";
 import { TestEngine, TOPIC } from "../support/engine.js";
 import { newTask, topicName } from "../support/task-factory.js";
+import { until } from "../support/until.js";
 
 const OTHER = topicName("mails");
 
@@ -254,6 +255,31 @@ describe("resuming after a cursor", () => {
     await engine.clock.advance(3_000);
     expect(brief((await read(again)).events)).toEqual(["TASK_ENQUEUE two", "TASK_ENQUEUE three"]);
     await other.stop();
+  });
+
+  test("is served from the log, not from the broker's memory, when the events since are many megabytes", async () => {
+    await using engine = await TestEngine.start();
+    const first = await engine.broker.watch(filter(), "");
+    const { cursor } = await read(first);
+    const error = "x".repeat(40_000);
+    const ids = Array.from({ length: 350 }, (_, index) => `task-${index}`);
+    for (const taskId of ids) {
+      const event: TaskqueueEvent = { type: "TASK_FAILURE", atMs: 0, broker: "b", topic: "clicks", taskId, error };
+      await engine.backend.appendEvents(encodeEvents([event]));
+    }
+    const seen: TaskqueueEvent[] = [];
+    await until("the hub has read them all", async () => {
+      await engine.clock.advance(2_000);
+      seen.push(...(await read(first)).events);
+      return seen.length === ids.length;
+    });
+    const reads = engine.rig.calls("readEvents");
+    const again = await engine.broker.watch(filter(), cursor);
+    // A page is 100 entries. Were all of them remembered, the first would do.
+    expect(engine.rig.calls("readEvents") - reads).toBeGreaterThan(1);
+    const { events, dropped } = await read(again);
+    expect(events.map(({ taskId }) => taskId)).toEqual(ids);
+    expect(dropped).toBe(false);
   });
 
   test("says that events are missing when the log no longer reaches back", async () => {
