@@ -12,7 +12,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { pause, systemClock } from "../../server/lib/clock.js";
 import { RedisServer } from "../support/redis.js";
-import { until } from "../support/until.js";
 import { Crew, tellFigures } from "./fixtures/crew.js";
 import { sharedMs } from "./fixtures/crew-child.js";
 
@@ -20,7 +19,6 @@ const RATE = Number(process.env.TASKQUEUE_TEST_RATE ?? 300);
 const ROUNDS = Number(process.env.TASKQUEUE_TEST_ROUNDS ?? 1);
 const FREEZE_MS = Number(process.env.TASKQUEUE_TEST_FREEZE_MS ?? 5_000);
 const WORKERS = ["worker-1", "worker-2"];
-const PRODUCERS = ["producer-1", "producer-2"];
 const TIMEOUT_MS = 60_000 + ROUNDS * (30_000 + FREEZE_MS);
 
 let redis: RedisServer;
@@ -29,11 +27,8 @@ let crew: Crew;
 beforeAll(async () => {
   redis = await RedisServer.start();
   crew = await Crew.start(2, ["--redis", redis.url]);
-  await Promise.all(WORKERS.map((worker) => crew.addWorker(worker, { concurrency: 100 })));
   // At any time some tens of processors are in the middle of three seconds of work.
-  const load = { perSecond: RATE / PRODUCERS.length, longEvery: 25, longMs: 3_000 };
-  await Promise.all(PRODUCERS.map((producer, seed) => crew.addProducer(producer, { ...load, seed })));
-  await crew.progresses(2 * RATE);
+  await crew.goToWork({ perSecond: RATE, longEvery: 25, longMs: 3_000 });
 }, 60_000);
 
 afterAll(async () => {
@@ -81,18 +76,9 @@ async function outage(name: string, happen: () => Promise<number[]>): Promise<vo
   expect(harm).toEqual(NO_HARM);
 }
 
-/** Milliseconds from `sinceMs` until each worker has begun a task that it had not held before. */
-async function workGoesOn(sinceMs: number): Promise<number> {
-  const first = () => WORKERS.map((worker) => crew.account.read().firstEntryAfter(sinceMs, worker));
-  const begun = await until("each worker begins tasks", () => (first().includes(undefined) ? undefined : first()), {
-    timeoutMs: 30_000,
-  });
-  await crew.progresses(RATE, { sinceMs, timeoutMs: 30_000 });
-  return Math.max(...begun.map((atMs) => (atMs ?? Number.NaN) - sinceMs));
-}
-
-async function workGoesOnSoon(sinceMs: number): Promise<number> {
-  const tookMs = await workGoesOn(sinceMs);
+/** Redis is back. */
+async function workGoesOnSoon(): Promise<number> {
+  const tookMs = await crew.workGoesOn(sharedMs(), RATE);
   expect(tookMs).toBeLessThan(5_000);
   return tookMs;
 }
@@ -129,7 +115,7 @@ describe("under load", () => {
           const killedMs = sharedMs();
           await broker.process.kill();
           // What was on its way from the dead broker does not count as work that went on.
-          resumedMs.push(await workGoesOn(killedMs + 20));
+          resumedMs.push(await crew.workGoesOn(killedMs + 20, RATE));
           await broker.restart();
         }
         return resumedMs;
@@ -147,7 +133,7 @@ describe("under load", () => {
           const fromMs = sharedMs();
           expect(await broker.process.stop({ timeoutMs: 20_000 })).toEqual({ code: 0, signal: null });
           await broker.restart();
-          resumedMs.push(await workGoesOn(fromMs));
+          resumedMs.push(await crew.workGoesOn(fromMs, RATE));
         }
         return resumedMs;
       }),
@@ -161,7 +147,7 @@ describe("under load", () => {
         redis.pause();
         await pause(systemClock, FREEZE_MS);
         redis.resume();
-        return [await workGoesOnSoon(sharedMs())];
+        return [await workGoesOnSoon()];
       }),
     ),
   );
@@ -172,7 +158,7 @@ describe("under load", () => {
         await redis.stop();
         await pause(systemClock, 1_000);
         await redis.restart();
-        return [await workGoesOnSoon(sharedMs())];
+        return [await workGoesOnSoon()];
       }),
     ),
   );
