@@ -109,6 +109,8 @@ export class WorkerSession implements ReportReceipt {
   readonly #settles: SettleQueue;
   readonly #onLost: () => void;
   #state: "attached" | "leaving" | "ended" = "attached";
+  /** Asked to move to another broker: it is given nothing more here. */
+  #draining = false;
   #window: number;
   readonly #bytesMax: number;
   #heldBytes = 0;
@@ -201,12 +203,18 @@ export class WorkerSession implements ReportReceipt {
     }
   }
 
+  /** Asks the worker to move to another broker; what it holds, it reports here until then. */
+  drain(deadlineMs: number): void {
+    this.#draining = true;
+    this.outbox.drain(deadlineMs);
+  }
+
   // ── Credit ─────────────────────────────────────────────────────────────────
 
   /** Sets credit aside for up to `limit` tasks of a topic; undefined when there is none. */
   grant(topic: TopicName, limit: number): Grant | undefined {
     const subscription = this.#subscriptions.get(topic);
-    if (this.#state !== "attached" || subscription === undefined) return undefined;
+    if (this.#state !== "attached" || this.#draining || subscription === undefined) return undefined;
     if (this.outbox.stalled) {
       this.#stalled = true;
       return undefined;
@@ -285,10 +293,10 @@ export class WorkerSession implements ReportReceipt {
       assert(one);
       const lease = holdLease(one, subscription, this.#context.settings.timeoutMs(topic, one.head));
       this.#hold(lease);
-      if (this.#state === "attached") {
+      if (this.#state === "attached" && !this.#draining) {
         this.outbox.lease(lease);
       } else {
-        // The stream ended while the store was asked.
+        // The stream ended, or was asked to, while the store was asked.
         this.#handBack(lease);
       }
     }

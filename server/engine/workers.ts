@@ -72,7 +72,7 @@ export class Workers {
     this.#ends.set(session, onEnd);
     session.start();
     if (hello.resume) void this.recallCancels(session);
-    if (this.#draining) session.outbox.drain(0);
+    if (this.#draining) session.drain(0);
     return session;
   }
 
@@ -193,7 +193,7 @@ export class Workers {
   /** Asks every worker to move to another broker. */
   drain(deadlineMs: number): void {
     this.#draining = true;
-    for (const session of this.#sessions) session.outbox.drain(deadlineMs);
+    for (const session of this.#sessions) session.drain(deadlineMs);
   }
 
   /** Ends all streams. */

@@ -139,21 +139,36 @@ describe("drain", () => {
     expect(told).toEqual(["draining", "stopped"]);
   });
 
-  test("what is handed out meanwhile moves along with the worker", async () => {
+  test("hands nothing out any more, so that it ends when what workers hold is done", async () => {
+    await using engine = await TestEngine.start();
+    const worker = await (await engine.attach()).read();
+    await engine.enqueue(["held"]);
+    await worker.read();
+    const other = await engine.another();
+    engine.broker.drain(20_000);
+    await other.enqueue(["new"]);
+    await settle();
+    worker.complete("held");
+    expect((await worker.read()).delivered).toEqual(["held"]);
+    expect(await engine.stats()).toMatchObject({ completed: 1, ready: 1, leased: 0 });
+    await engine.stop();
+    const again = await (await worker.resume(other)).read();
+    expect(again.delivered).toEqual(["new"]);
+    await other.stop();
+  });
+
+  test("gives back what the store leases to a worker that was asked to leave meanwhile", async () => {
     await using engine = await TestEngine.start();
     const worker = await (await engine.attach()).read();
     const other = await engine.another();
+    const enqueued = other.enqueue(["between"]);
     engine.broker.drain(20_000);
-    await other.enqueue(["received"]);
-    await worker.read();
-    await other.enqueue(["unread"]);
+    await enqueued;
     await settle();
-    await engine.stop();
-    const again = await (await worker.resume(other)).read();
-    expect(again.delivered).toEqual(["unread"]);
-    again.complete("received", "unread");
-    expect((await again.read()).settled).toEqual([1]);
-    expect(await engine.stats()).toMatchObject({ completed: 2, expired: 0 });
+    await worker.read();
+    expect(worker.delivered).toEqual([]);
+    expect([...engine.broker.workers.sessions].map(({ heldCount }) => heldCount)).toEqual([0]);
+    expect(await engine.stats()).toMatchObject({ ready: 1, leased: 0 });
     await other.stop();
   });
 });
