@@ -97,7 +97,8 @@ async function attach(address: string): Promise<void> {
     const client = createClient(WorkerServiceDefinition, channel);
     for await (const response of client.lease(outgoing, { signal: hangUp.signal })) {
       receive(response, outgoing);
-      if (!isOver && random.chance(0.003)) break;
+      // Stubborn, and yet it lets a broker go: a drain waits for its workers.
+      if (response.drain || (!isOver && random.chance(0.003))) break;
     }
   } catch (error) {
     if (String(error).includes("FAILED_PRECONDITION")) loseSession();

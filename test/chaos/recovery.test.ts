@@ -55,5 +55,6 @@ test("what is lost without an excuse is not excused", () => {
 test("percentiles are of the values there are", () => {
   expect(percentile([5, 1, 3], 0.5)).toBe(3);
   expect(percentile([5, 1, 3], 1)).toBe(5);
+  expect(percentile([5, 1], 0.5)).toBe(1);
   expect(percentile([], 0.5)).toBeNaN();
 });
