@@ -138,7 +138,7 @@ const nameForm: Form<string> = {
 /** The table. The order is that of the help and of docs/operations.md. */
 export const OPTIONS = {
   listen: option("--listen", listenForm, "where gRPC listens"),
-  http: option("--http", httpForm, "where the console, /healthz, /readyz and /metrics listen, or off"),
+  http: option("--http", httpForm, "where /healthz, /readyz and /metrics listen, or off"),
   insecure: option(
     "--insecure",
     yesOrNo,

@@ -11,12 +11,18 @@ local scored = call("ZRANGEBYSCORE", KEYS[3], "-inf", now_ms, "WITHSCORES", "LIM
 local rows = {}
 for i = 1, #scored, 2 do
   local id = scored[i]
-  local state = parse_state(call("HGET", KEYS[2], id))
-  if state.expiring == "0" then
-    state.expiring = "1"
-    call("HSET", KEYS[2], id, format_state(state))
+  local session, kept = call("HGET", KEYS[1], id), call("HGET", KEYS[2], id)
+  if session and kept then
+    local state = parse_state(kept)
+    if state.expiring == "0" then
+      state.expiring = "1"
+      call("HSET", KEYS[2], id, format_state(state))
+    end
+    rows[#rows + 1] = { session, format_state(state), scored[i + 1] }
+  else
+    -- Somebody else's doing; it must not stop the sessions after it from expiring.
+    call("ZREM", KEYS[3], id)
   end
-  rows[#rows + 1] = { call("HGET", KEYS[1], id), format_state(state), scored[i + 1] }
 end
 
 -- Others that are over already may stand before the next one, when this call asks for fewer than one before.
@@ -24,7 +30,8 @@ local function next_live(rank)
   while true do
     local others = call("ZRANGE", KEYS[3], rank, rank + 99, "WITHSCORES")
     for i = 1, #others, 2 do
-      if parse_state(call("HGET", KEYS[2], others[i])).expiring == "0" then return others[i + 1] end
+      local kept = call("HGET", KEYS[2], others[i])
+      if kept and parse_state(kept).expiring == "0" then return others[i + 1] end
     end
     if #others < 200 then return "" end
     rank = rank + 100
