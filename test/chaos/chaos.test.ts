@@ -13,14 +13,14 @@ const onRedis = faultsWith("redis");
 const inFolder = faultsWith("embedded");
 
 const RUNS: Record<string, Omit<Scenario, "seed">> = {
-  "two brokers on Redis, every fault": { store: "redis", timing: "rough", faults: onRedis, durationMs: 7_000 },
+  "two brokers on Redis, every fault": { store: "redis", timing: "rough", faults: onRedis, durationMs: 6_000 },
   "two brokers on Redis, faults that must cost no lease": {
     store: "redis",
     timing: "gentle",
     faults: onRedis.filter((fault) => kindOf(fault).sparesLeases),
-    durationMs: 5_000,
+    durationMs: 4_000,
   },
-  "one broker on a folder, every fault": { store: "embedded", timing: "rough", faults: inFolder, durationMs: 7_000 },
+  "one broker on a folder, every fault": { store: "embedded", timing: "rough", faults: inFolder, durationMs: 6_000 },
 };
 
 test.each(Object.entries(RUNS))("%s", async (_, run) => {
