@@ -14,7 +14,7 @@ test("recovery lasts from the fault until a new task has run and an interrupted 
   expect(cost.recoveryMs[0]).toBeLessThan(520);
 });
 
-test("recovery lasts until what was enqueued during the fault has begun", () => {
+test("recovery lasts for as long as an enqueue made during the fault waited", () => {
   const story = new Story();
   const sinceUs = 1_000;
   story.tell("fate", {

@@ -50,8 +50,9 @@ export function costOf(history: History): Cost {
 
 /**
  * From the moment of the fault until a task that was enqueued after it has been
- * accepted and has begun, so have all that were enqueued while it lasted, and
- * what was under way has been answered, or runs again. A fault that lasts is counted from its end, when there is nothing left
+ * accepted and has begun, and what was under way has been answered, or runs
+ * again; and at least for as long as any enqueue made during it waited for its
+ * answer. A fault that lasts is counted from its end, when there is nothing left
  * to wait for but the queue itself.
  */
 function recoveryMs(ledger: Ledger, fault: FaultView): number | undefined {
@@ -64,7 +65,7 @@ function recoveryMs(ledger: Ledger, fault: FaultView): number | undefined {
     wellUs = Math.min(wellUs, firstServiceUs(task, fromUs));
     interruptedUs = Math.max(
       interruptedUs,
-      servedUs(task, fault),
+      fromUs + waitedUs(task, fault, fromUs),
       answeredUs(task, fault.fromUs),
       resumedUs(task, fault.fromUs),
     );
@@ -83,14 +84,13 @@ function firstServiceUs(task: TaskView, fromUs: number): number {
   return Math.max(enqueue.acknowledgedUs, run.startedUs);
 }
 
-/** When a task that was enqueued during the fault had been accepted and begun; 0 for other tasks. */
-function servedUs(task: TaskView, { fromUs, untilUs }: FaultView): number {
+/** For how long after `fromUs` the answer to an enqueue that was made during the fault was waited for; 0 for other tasks. */
+function waitedUs(task: TaskView, fault: FaultView, fromUs: number): number {
   const [enqueue] = task.enqueues;
   const acknowledgedUs = promiseOf(task)?.acknowledgedUs;
-  const [run] = task.runs;
-  if (!enqueue || !run || acknowledgedUs === undefined || task.plan?.delayMs !== 0) return 0;
-  if (enqueue.invokedUs < fromUs || enqueue.invokedUs > untilUs) return 0;
-  return Math.max(acknowledgedUs, run.startedUs);
+  if (!enqueue || acknowledgedUs === undefined) return 0;
+  if (enqueue.invokedUs < fault.fromUs || enqueue.invokedUs > fault.untilUs) return 0;
+  return acknowledgedUs - Math.max(enqueue.invokedUs, fromUs);
 }
 
 /** When the answers came to an enqueue and to a report that were under way; 0 when there were none. */

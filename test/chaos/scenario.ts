@@ -2,10 +2,11 @@
  * One run: a cluster at work, a plan of faults carried out on it, and then
  * peace, until everything has ended; what is left of it is a history.
  */
-import { mkdtempSync, renameSync, rmSync } from "node:fs";
+import { renameSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pause, systemClock } from "../../server/lib/clock.js";
+import { removeFolder, temporaryFolder } from "../support/guardian.js";
 import { check, describeViolations, type Verdict } from "./checker.js";
 import { Cluster, type Timing } from "./cluster.js";
 import { inject } from "./faults.js";
@@ -58,7 +59,7 @@ export interface PlayOptions {
 
 /** Runs it, checks it, and keeps the record if there is something to look at. */
 export async function play(scenario: Scenario, { keep = false, programs }: PlayOptions = {}): Promise<Outcome> {
-  const folder = mkdtempSync(join(tmpdir(), "taskqueue-chaos-run-"));
+  const folder = temporaryFolder();
   try {
     const plan = await run(scenario, folder, programs);
     const history = readHistory(folder);
@@ -69,7 +70,7 @@ export async function play(scenario: Scenario, { keep = false, programs }: PlayO
     const kept = keepRecord(folder, scenario);
     throw new Error(`the run of seed ${scenario.seed} broke off; its record is in ${kept}`, { cause: error });
   } finally {
-    rmSync(folder, { recursive: true, force: true });
+    removeFolder(folder);
   }
 }
 
