@@ -17,6 +17,8 @@ import { sharedMs } from "./fixtures/crew-child.js";
 
 const RATE = Number(process.env.TASKQUEUE_TEST_RATE ?? 300);
 const ROUNDS = Number(process.env.TASKQUEUE_TEST_ROUNDS ?? 1);
+/** So many tasks done are work that goes on. */
+const COUNT = 100;
 const FREEZE_MS = Number(process.env.TASKQUEUE_TEST_FREEZE_MS ?? 5_000);
 const WORKERS = ["worker-1", "worker-2"];
 const TIMEOUT_MS = 60_000 + ROUNDS * (30_000 + FREEZE_MS);
@@ -54,7 +56,7 @@ async function outage(name: string, happen: () => Promise<number[]>): Promise<vo
   const accepted = new Set(account.accepted.keys());
   const fromMs = sharedMs();
   const resumedMs = await happen();
-  await crew.progresses(RATE);
+  await crew.progresses(COUNT);
   const toMs = sharedMs();
   account.read();
   const harm: Harm = {
@@ -78,7 +80,7 @@ async function outage(name: string, happen: () => Promise<number[]>): Promise<vo
 
 /** Redis is back. */
 async function workGoesOnSoon(): Promise<number> {
-  const tookMs = await crew.workGoesOn(sharedMs(), RATE);
+  const tookMs = await crew.workGoesOn(sharedMs(), COUNT);
   expect(tookMs).toBeLessThan(5_000);
   return tookMs;
 }
@@ -115,7 +117,7 @@ describe("under load", () => {
           const killedMs = sharedMs();
           await broker.process.kill();
           // What was on its way from the dead broker does not count as work that went on.
-          resumedMs.push(await crew.workGoesOn(killedMs + 20, RATE));
+          resumedMs.push(await crew.workGoesOn(killedMs + 20, COUNT));
           await broker.restart();
         }
         return resumedMs;
@@ -133,7 +135,7 @@ describe("under load", () => {
           const fromMs = sharedMs();
           expect(await broker.process.stop({ timeoutMs: 20_000 })).toEqual({ code: 0, signal: null });
           await broker.restart();
-          resumedMs.push(await crew.workGoesOn(fromMs, RATE));
+          resumedMs.push(await crew.workGoesOn(fromMs, COUNT));
         }
         return resumedMs;
       }),
