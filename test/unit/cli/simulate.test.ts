@@ -74,8 +74,8 @@ describe("options", () => {
 
   test.each([
     [[], { data: ":memory:", redis: undefined, sweepMs: 500, http: "off", namespace: "taskqueue_e2e" }],
-    [["-redis", "host:6379", "-redis-db", "3"], { redis: "redis://host:6379/3" }],
-    [["--redis", "redis://host/4", "--redis-namespace", "x"], { redis: "redis://host/4", namespace: "x" }],
+    [["-redis", "host:6379", "-redis-db", "3"], { redis: ["redis://host:6379/3"] }],
+    [["--redis", "redis://host/4", "--redis-namespace", "x"], { redis: ["redis://host/4"], namespace: "x" }],
   ])("%j starts a broker of its own", async (argv, expected) => {
     const configs: Config[] = [];
     const startBroker = (config: Config): Promise<RunningBroker> => {

@@ -25,8 +25,7 @@ for i = 1, #extras - 1, 4 do
 end
 
 for i = 1, n do ids[i] = packed[2 * i - 1] end
-local known = call("HMGET", TASKS, unpack(ids))
-local ended = recent(window_ms, ids) or {}
+local known, ended = call("HMGET", TASKS, unpack(ids)), recent(window_ms, ids) or {}
 local new, created, bytes, records, xids = {}, {}, 0, {}, {}
 for i = 1, n do
   if known[i] or ended[i] then
@@ -39,7 +38,7 @@ for i = 1, n do
 end
 created = #new < n and table.concat(created) or ""
 
-local counters = read_counters()
+local counters, waiting = read_counters(), call("ZCARD", READY)
 if #new > 0 and (tasks_max > 0 or bytes_max > 0) then
   local held, held_bytes = call("HLEN", TASKS), counters.bytes
   if (tasks_max > 0 and held + #new > tasks_max) or (bytes_max > 0 and held_bytes + bytes > bytes_max) then
@@ -70,15 +69,10 @@ if #new > 0 then
   if #xids > 0 then call("ZADD", XIDS, unpack(xids)) end
 end
 -- What nobody overtakes goes straight to a worker, without passing the queue.
-local waiting = call("ZCARD", READY)
 local straight = wanted > 0 and in_order and #fresh.members > 0 and waiting == 0
-local served, rest = NOTHING, fresh.members
-if straight then
-  served = serve(demands, wanted, counters, fresh)
-  if served.taken > 0 then rest = { unpack(rest, served.taken + 1) } end
-end
-add_ready(rest)
-if not straight then served = serve(demands, wanted, counters) end
+local served = straight and serve(demands, wanted, counters, fresh)
+add_ready(served and { unpack(fresh.members, served.taken + 1) } or fresh.members)
+served = served or serve(demands, wanted, counters)
 local ready = waiting + #fresh.members - served.taken
 if waiting == 0 and ready > 0 then wake_ready() end
 schedule(due)
