@@ -25,6 +25,8 @@ const TIMEOUT_MS = 60_000 + ROUNDS * (30_000 + FREEZE_MS);
 
 let redis: RedisServer;
 let crew: Crew;
+/** How long producers took to get rid of what had piled up, in the outage under way. */
+const caughtUpMs: number[] = [];
 
 beforeAll(async () => {
   redis = await RedisServer.start();
@@ -54,6 +56,7 @@ async function outage(name: string, happen: () => Promise<number[]>): Promise<vo
   const before = { refused: account.refused.length, aborted: account.aborted.length, lost: account.lost.length };
   const repeated = new Set(account.repeated.map(([id]) => id));
   const accepted = new Set(account.accepted.keys());
+  caughtUpMs.length = 0;
   const fromMs = sharedMs();
   const resumedMs = await happen();
   await crew.progresses(COUNT);
@@ -74,14 +77,17 @@ async function outage(name: string, happen: () => Promise<number[]>): Promise<vo
     longestTimeWithoutACompletionMs: account.longestPauseMs(fromMs, toMs),
     slowestEnqueueMs: Math.max(0, ...slowest),
     allWorkersWentOnAfterMs: resumedMs.map(Math.round).join("/"),
+    ...(caughtUpMs.length > 0 && { producersCaughtUpAfterMs: caughtUpMs.map(Math.round).join("/") }),
   });
   expect(harm).toEqual(NO_HARM);
 }
 
-/** Redis is back. */
+/** Redis is back: so is work, and what producers could not get rid of meanwhile has its answer. */
 async function workGoesOnSoon(): Promise<number> {
-  const tookMs = await crew.workGoesOn(sharedMs(), COUNT);
+  const sinceMs = sharedMs();
+  const tookMs = await crew.workGoesOn(sinceMs, COUNT);
   expect(tookMs).toBeLessThan(5_000);
+  caughtUpMs.push(await crew.producersCatchUp(sinceMs));
   return tookMs;
 }
 
