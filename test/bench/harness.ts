@@ -65,7 +65,7 @@ const COMMON = {
     default: "everysec",
     help: "fsync of Redis' append-only file (and of a peer's log): always, everysec, no",
   },
-  sync: { default: "always", help: "fsync of the embedded store: always, everysec, no" },
+  sync: { default: "everysec", help: "fsync of the embedded store: always, everysec, no" },
   profile: {
     default: "",
     help: "write CPU profiles of our own processes into this folder, and print the top of them: of the last run",

@@ -36,7 +36,7 @@ const SHORT: readonly Run[] = [
 const ALL: readonly Run[] = [
   [lifecycle],
   [lifecycle, "--payload", "1024,65536", "--in-flight", "200,1000"],
-  [lifecycle, "--system", "embedded", "--sync", "everysec", "--in-flight", "200,1000"],
+  [lifecycle, "--system", "embedded", "--sync", "always", "--in-flight", "200,1000"],
   [enqueue],
   [drain],
   [unary],
