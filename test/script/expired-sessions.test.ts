@@ -8,12 +8,12 @@ test("an expiry without a session is removed, and holds up no other", async () =
   using f = await ScriptFixture.open();
   const session = newSession("worker-1", [TOPIC], { expiresAtMs: NOW - 1 });
   await f.run(openSession, session);
-  await f.redis.zadd(f.keys.sessionExpiry, String(NOW - 2), "stray");
-  await f.redis.zadd(f.keys.sessionExpiry, String(NOW + 1_000), "another");
+  await f.redis.zadd(f.keys.sessionExpiry, NOW - 2, "stray");
+  await f.redis.zadd(f.keys.sessionExpiry, NOW + 1_000, "another");
 
   const { sessions, nextMs } = await f.run(expiredSessions, { now: NOW, limit: 10 });
 
   expect(sessions.map(({ id }) => id)).toEqual([session.id]);
   expect(nextMs).toBeUndefined();
-  expect(await f.redis.zrange(f.keys.sessionExpiry, 0, -1)).toEqual([session.id, "another"]);
+  expect(await f.redis.zrange(f.keys.sessionExpiry, "0", "-1")).toEqual([session.id, "another"]);
 });
