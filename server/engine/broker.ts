@@ -167,7 +167,7 @@ export class Broker {
   }
 
   #storeChanged(available: boolean): void {
-    if (available) for (const lane of this.#lanes.values()) lane.wake();
+    if (available) for (const lane of this.#lanes.values()) lane.storeIsBack();
     this.#healthChanged();
   }
 
@@ -411,7 +411,7 @@ export class Broker {
         this.#loops.pulse.poke();
         return;
       case "resync":
-        for (const lane of this.#lanes.values()) lane.wake();
+        for (const lane of this.#lanes.values()) lane.storeIsBack();
         for (const session of this.workers.sessions) void this.workers.recallCancels(session);
         this.#background(this.workers.compare());
         this.#background(this.#context.settings.refreshAll());

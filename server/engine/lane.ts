@@ -35,7 +35,7 @@ import * as tell from "./lane-events.js";
 import type { Grant, ReportReceipt, WorkerSession } from "./worker-session.js";
 
 const RETRY_MS_MIN = 50;
-const RETRY_MS_MAX = 2_000;
+const RETRY_MS_MAX = 1_000;
 
 /** So many bytes count like a task when calls are filled: a full one carries about 4 MiB. */
 const BYTES_PER_WEIGHT = 4_096;
@@ -71,7 +71,9 @@ export class Lane {
   #pumpScheduled = false;
   /** Calls with demands whose answers have not been dealt with. */
   readonly #asking = new Set<Promise<unknown>>();
-  #stopping = new AbortController();
+  readonly #stopping = new AbortController();
+  /** Cuts short the pauses between attempts; a new one each time. */
+  #again = new AbortController();
   #lastUsed: number;
 
   readonly #enqueues: Batcher<PendingEnqueue>;
@@ -86,7 +88,7 @@ export class Lane {
     this.#onEnded = onEnded;
     this.#lastUsed = context.clock.monotonic();
     // While the store is away as many calls wait for its end as there are batches and sessions.
-    setMaxListeners(0, this.#stopping.signal);
+    setMaxListeners(0, this.#stopping.signal, this.#again.signal);
     const one = () => 1;
     const reports = { weigh: one, weightMax: LIMITS.batchMax, callsMax: 2 };
     this.#enqueues = new Batcher({
@@ -291,7 +293,7 @@ export class Lane {
         if (!(error instanceof TaskqueueError)) {
           log.error({ err: error, topic: this.topic }, "a report could not be stored; it will be tried again");
         }
-        await pause(clock, delay * (0.5 + random()), this.#stopping.signal);
+        await pause(clock, delay * (0.5 + random()), this.#again.signal);
         if (this.#stopping.signal.aborted) return undefined;
       }
     }
@@ -307,6 +309,18 @@ export class Lane {
     const index = this.#sessions.indexOf(session);
     if (index !== -1) this.#sessions.splice(index, 1);
     this.#lastUsed = this.#context.clock.monotonic();
+  }
+
+  /**
+   * The store is back: what waits to be tried again is tried now. A report must
+   * not miss a short time between two outages, or the store will have forgotten
+   * that it was stored when the first one began.
+   */
+  storeIsBack(): void {
+    this.#again.abort();
+    this.#again = new AbortController();
+    setMaxListeners(0, this.#again.signal);
+    this.wake();
   }
 
   /** Tasks may be ready: ask for them. */
@@ -441,6 +455,7 @@ export class Lane {
   /** Gives up on what still waits for an absent store. */
   stop(): void {
     this.#stopping.abort();
+    this.#again.abort();
   }
 }
 

@@ -80,6 +80,19 @@ describe("a report", () => {
     expect(worker.lost).toEqual([]);
   });
 
+  test("is tried again at the moment the store is back, which may not be there for long", async () => {
+    await using engine = await TestEngine.start({ random: () => 0.99 });
+    await engine.enqueue(["a"]);
+    const worker = await (await engine.attach()).read();
+    engine.rig.goAway();
+    worker.complete("a");
+    await engine.clock.advance(10_050);
+    expect(engine.broker.health).toBe("store_away");
+    engine.rig.comeBack();
+    while (engine.broker.health === "store_away") await engine.clock.advance(1);
+    expect((await worker.read()).settled).toEqual([1]);
+  });
+
   test("whose answer was lost is stored once and told as stored", async () => {
     await using engine = await TestEngine.start();
     await engine.enqueue(["a", "b"], { numRetries: 3 });
