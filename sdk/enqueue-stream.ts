@@ -25,7 +25,7 @@ import { type CallStatus, errorFromReason, errorFromStatus, errorFromUnknown, Ta
 import { BrokerServiceDefinition } from "./gen/taskqueue/v1/broker.js";
 import type { EnqueueOptions, Logger } from "./options.js";
 import { encodePart, type TaskToEnqueue } from "./part.js";
-import { jitteredBackoffMs, randomId } from "./random.js";
+import { jitteredBackoffMs, timedId } from "./random.js";
 import { checkTaskId, writeTask } from "./task-codec.js";
 import type { AnyTopic } from "./topic.js";
 import type { Link, Transport } from "./transport.js";
@@ -93,7 +93,7 @@ export class EnqueueStream {
     return new Promise((resolveOne, reject) => {
       const { writer } = this.#open;
       const own = options?.id === undefined;
-      const ids = options?.id === undefined ? randomId() : checkTaskId(options.id);
+      const ids = options?.id === undefined ? timedId() : checkTaskId(options.id);
       const start = writer.length;
       writeTask(writer, topic, ids, input, options, this.#options.taskBytesMax);
       this.#append({ topic: topic.name, ids, own, start, end: 0, resolveOne, resolveMany: undefined, reject }, 1);

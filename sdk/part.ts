@@ -2,7 +2,7 @@
 import { errorFromUnknown, TaskqueueError } from "./errors.js";
 import { LIMITS } from "./limits.js";
 import type { EnqueueOptions } from "./options.js";
-import { randomId } from "./random.js";
+import { timedId } from "./random.js";
 import { checkTaskId, writeTask } from "./task-codec.js";
 import type { AnyTopic } from "./topic.js";
 import { Writer } from "./wire.js";
@@ -33,7 +33,7 @@ export function encodePart(topic: AnyTopic, tasks: readonly TaskToEnqueue[], fro
   for (const [index, { input, options }] of tasks.slice(from, from + LIMITS.batchTasksMax).entries()) {
     const before = writer.length;
     try {
-      const id = options?.id === undefined ? randomId() : checkTaskId(options.id);
+      const id = options?.id === undefined ? timedId() : checkTaskId(options.id);
       writeTask(writer, topic, id, input, options, taskBytesMax);
       if (writer.length > LIMITS.requestBytesMax && ids.length > 0) {
         writer.truncate(before);

@@ -1,5 +1,6 @@
 /** The only place in the SDK that rolls dice. */
 import { randomBytes } from "node:crypto";
+import { wallMs } from "./clock.js";
 
 /**
  * Exponential waiting time with full jitter: anything from 0 to
@@ -14,18 +15,29 @@ export function randomBelow(bound: number): number {
   return Math.floor(Math.random() * bound);
 }
 
-const ID_BYTES = 15;
+const RANDOM_BYTES = 9;
 const POOL_IDS = 256;
 let pool: Buffer = Buffer.alloc(0);
 let poolAt = 0;
+let millis = 0;
+let prefix = "";
 
-/** 20 characters of base64url: 120 random bits. */
-export function randomId(): string {
+/**
+ * 20 characters: the moment in milliseconds (8, base 36), then 72 random bits in
+ * base64url. Ids of one time are neighbours in a store that keeps them sorted,
+ * and which is the faster for it: the embedded one by half.
+ */
+export function timedId(): string {
+  const now = wallMs();
+  if (now !== millis) {
+    millis = now;
+    prefix = now.toString(36).padStart(8, "0");
+  }
   if (poolAt >= pool.length) {
-    pool = randomBytes(ID_BYTES * POOL_IDS);
+    pool = randomBytes(RANDOM_BYTES * POOL_IDS);
     poolAt = 0;
   }
-  const id = pool.toString("base64url", poolAt, poolAt + ID_BYTES);
-  poolAt += ID_BYTES;
+  const id = prefix + pool.toString("base64url", poolAt, poolAt + RANDOM_BYTES);
+  poolAt += RANDOM_BYTES;
   return id;
 }

@@ -9,7 +9,7 @@ import { TaskqueueError } from "../errors.js";
 import { readLeaseMessage } from "../lease-codec.js";
 import { LIMITS } from "../limits.js";
 import type { EnqueueOptions, RegisterOptions } from "../options.js";
-import { randomId } from "../random.js";
+import { timedId } from "../random.js";
 import { type Processor, Registration } from "../registration.js";
 import { Attempt } from "../running-task.js";
 import { checked } from "../schema.js";
@@ -93,7 +93,7 @@ function leased(
   options: AttemptOptions,
   sink: ConstructorParameters<typeof Attempt>[0],
 ): Attempt {
-  const { id = randomId(), externalId, metadata } = options;
+  const { id = timedId(), externalId, metadata } = options;
   const writer = new Writer();
   // Field 3 of LeaseResponse, whose field 1 is the task.
   const start = writer.begin(3);

@@ -28,7 +28,7 @@ export interface TaskInputOptions {
 /** Checks a decoded task; throws on the first fault, naming it by its path. */
 export function taskInput(path: string, task: Task, { now, taskBytesMax }: TaskInputOptions): TaskInput {
   const topic = topicName(`${path}.topic`, task.topic);
-  const id = task.id === "" ? newTaskId() : taskId(`${path}.id`, task.id);
+  const id = task.id === "" ? newTaskId(now) : taskId(`${path}.id`, task.id);
   checkInput(path, task);
   checkMetadata(`${path}.metadata`, task.metadata);
   const dueAtMs = dueAt(path, task, now);

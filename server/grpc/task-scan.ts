@@ -159,7 +159,7 @@ class Scan {
     const head = { enqueuedAtMs: now, priority, externalId, retentionMs: 0 };
     const input = {
       topic,
-      id: id ?? newTaskId(),
+      id: id ?? newTaskId(now),
       spec,
       dueAtMs: now,
       head: numRetries === undefined ? head : { ...head, numRetries },

@@ -60,7 +60,7 @@ describe("names", () => {
   });
 
   test("made ids are valid and differ", () => {
-    const made = new Set(Array.from({ length: 1_000 }, newTaskId));
+    const made = new Set(Array.from({ length: 1_000 }, () => newTaskId(1_700_000_000_000)));
     expect(made.size).toBe(1_000);
     for (const id of made) expect(taskId("id", id)).toBe(id);
   });

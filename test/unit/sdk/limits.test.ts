@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { DEPTH_MAX } from "../../../sdk/args.js";
 import { cutToBytes, isTaskId, LIMITS } from "../../../sdk/limits.js";
-import { jitteredBackoffMs, randomId } from "../../../sdk/random.js";
+import { jitteredBackoffMs, timedId } from "../../../sdk/random.js";
 import { VERSION } from "../../../sdk/version.js";
 import { LIMITS as SERVER } from "../../../server/domain/limits.js";
 
@@ -19,7 +19,7 @@ test("the SDK calls itself by the version of its package", () => {
 });
 
 test("ids are 20 characters that the broker allows, and never come twice", () => {
-  const ids = new Set(Array.from({ length: 10_000 }, randomId));
+  const ids = new Set(Array.from({ length: 10_000 }, timedId));
   expect(ids.size).toBe(10_000);
   for (const id of ids) expect(id.length === 20 && isTaskId(id)).toBe(true);
 });
