@@ -24,8 +24,8 @@ let prefix = "";
 
 /**
  * 20 characters: the moment in milliseconds (8, base 36), then 72 random bits in
- * base64url. Ids of one time are neighbours in a store that keeps them sorted,
- * and which is the faster for it: the embedded one by half.
+ * base64url. A store that keeps ids sorted writes those of one time to the same
+ * pages, which makes the embedded one half as fast again.
  */
 export function timedId(): string {
   const now = wallMs();

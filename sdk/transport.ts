@@ -29,7 +29,7 @@ const CHANNEL_OPTIONS = {
   // The broker bounds what it sends by bytes and credit; a message it may send must get through.
   "grpc.max_receive_message_length": -1,
   "grpc.max_send_message_length": -1,
-  "grpc.keepalive_time_ms": 45_000,
+  "grpc.keepalive_time_ms": 30_000,
   "grpc.keepalive_timeout_ms": 10_000,
   "grpc.enable_channelz": 0,
   // Shared subchannels would share their backoff, and a fresh channel would not dial at once.

@@ -124,7 +124,7 @@ const redisForm: Form<readonly string[] | undefined> = {
   placeholder: "<url>",
   default: "",
   rule: "redis://[user:password@]host[:port][/db], the same with rediss:// for TLS, or host:port; several nodes of a Redis Cluster, without db, separated by commas",
-  redact: (text) => text.replace(/\/\/[^/,]*@/g, "//***@"),
+  redact: (text) => text.replace(/\/\/[^/]*@/g, "//***@"),
   parse: (text) => (text === "" ? undefined : (parseRedisUrls(text) ?? REFUSED)),
 };
 
@@ -372,7 +372,8 @@ function parseRedisUrl(text: string): string | undefined {
 /** One URL, or those of some nodes of a cluster, which has no databases. */
 function parseRedisUrls(text: string): string[] | undefined {
   const urls: string[] = [];
-  const parts = text.split(",");
+  // A comma before an @ belongs to a password.
+  const parts = text.split(/,(?![^/]*@)/);
   for (const part of parts) {
     const url = parseRedisUrl(part);
     if (url === undefined || (parts.length > 1 && new URL(url).pathname.length > 1)) return undefined;

@@ -20,7 +20,7 @@ import { reflectionService } from "./reflection-service.js";
 import { statusMiddleware } from "./status.js";
 import { workerService } from "./worker-service.js";
 
-const KEEPALIVE_MS = 45_000;
+const KEEPALIVE_MS = 30_000;
 const KEEPALIVE_TIMEOUT_MS = 10_000;
 const STREAMS_PER_CONNECTION = 1_000;
 

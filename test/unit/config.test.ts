@@ -144,6 +144,8 @@ describe("stores", () => {
     ["localhost:6379", "redis://localhost:6379"],
     ["rediss://user:p%40ss@redis.example/2", "rediss://user:p%40ss@redis.example/2"],
     ["redis://:secret@a:7000,b:7001", "redis://:secret@a:7000,redis://b:7001"],
+    ["redis://:se,cret@a:7000", "redis://:se,cret@a:7000"],
+    ["redis://:se,cret@a:7000,redis://:se,cret@b:7001", "redis://:se,cret@a:7000,redis://:se,cret@b:7001"],
   ])("%s", (text, url) => {
     expect(readConfig(flags({ redis: text }), {}).redis?.join()).toBe(url);
   });
@@ -163,6 +165,9 @@ describe("stores", () => {
   test("a password does not get into the message", () => {
     expect(problems({ redis: "redis://user:secret@localhost/x" })).toEqual([
       expect.stringContaining('"redis://***@localhost/x"'),
+    ]);
+    expect(problems({ redis: "redis://user:se,cret@a:1,redis://user:se,cret@b/x" })).toEqual([
+      expect.stringContaining('"redis://***@a:1,redis://***@b/x"'),
     ]);
   });
 
