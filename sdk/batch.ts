@@ -40,11 +40,13 @@ export interface Call {
 
 export interface Batch {
   readonly bytes: Buffer;
+  /** Whether all its ids were made here: sent for the first time, none of them can be known. */
+  readonly ownIds: boolean;
   readonly calls: readonly Call[];
   readonly tasks: number;
   /** When its first task was enqueued, on the monotonic clock. */
   readonly sinceMs: number;
-  /** When it was last sent. */
+  /** When it was last sent; 0 before the first time. */
   sentAtMs: number;
   /** How often it was refused. */
   failures: number;
@@ -86,6 +88,7 @@ export class OpenBatch {
   #close(end: number): Batch {
     const batch = {
       bytes: this.writer.takeUpTo(end),
+      ownIds: this.#calls.every(({ own }) => (typeof own === "boolean" ? own : own.every(Boolean))),
       calls: this.#calls,
       tasks: this.#tasks,
       sinceMs: this.#sinceMs,

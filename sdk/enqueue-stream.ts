@@ -34,6 +34,8 @@ const PATH = `/${BrokerServiceDefinition.fullName}/${BrokerServiceDefinition.met
 
 /** Unanswered requests on the stream. Few, so that batches grow under load instead of queueing at the broker. */
 const WINDOW = 4;
+/** `fresh_ids` of a request, set. */
+const FRESH_IDS = Buffer.of((2 << 3) | 0, 1);
 const BACKOFF_BASE_MS = 50;
 /** Below any patience with a broker that restarts: what is enqueued then should not wait for long when it is back. */
 const BACKOFF_CAP_MS = 1_000;
@@ -183,9 +185,10 @@ export class EnqueueStream {
     while (!state.blocked && this.#unanswered.length < WINDOW) {
       const batch = this.#ready.shift() ?? this.#open.close();
       if (batch === undefined) return;
+      const request = batch.ownIds && batch.sentAtMs === 0 ? Buffer.concat([batch.bytes, FRESH_IDS]) : batch.bytes;
       batch.sentAtMs = monotonicMs();
       this.#unanswered.push(batch);
-      if (!state.stream.write(batch.bytes)) state.blocked = true;
+      if (!state.stream.write(request)) state.blocked = true;
     }
   }
 

@@ -45,6 +45,8 @@ const DEMANDS_BYTES_MAX = 64 * 1024 * 1024;
 interface PendingEnqueue {
   readonly tasks: readonly NewTask[];
   readonly bytes: number;
+  /** No id can be that of a task that has ended. */
+  readonly freshIds: boolean;
   readonly resolve: (created: readonly boolean[]) => void;
   readonly reject: (error: unknown) => void;
 }
@@ -121,7 +123,7 @@ export class Lane {
   // ── Producers ──────────────────────────────────────────────────────────────
 
   /** Stores tasks; resolves when they are kept. Rejects with what the producer should be told. */
-  enqueue(tasks: readonly NewTask[]): Promise<readonly boolean[]> {
+  enqueue(tasks: readonly NewTask[], freshIds: boolean): Promise<readonly boolean[]> {
     this.#lastUsed = this.#context.clock.monotonic();
     if (this.#enqueues.weight + tasks.length > LIMITS.pendingTasksMax) {
       return Promise.reject(
@@ -132,7 +134,7 @@ export class Lane {
     }
     let bytes = 0;
     for (const { spec } of tasks) bytes += spec.length;
-    return new Promise((resolve, reject) => this.#enqueues.add({ tasks, bytes, resolve, reject }));
+    return new Promise((resolve, reject) => this.#enqueues.add({ tasks, bytes, freshIds, resolve, reject }));
   }
 
   async #enqueueBatch(batch: PendingEnqueue[]): Promise<void> {
@@ -140,7 +142,8 @@ export class Lane {
     try {
       if (!settings.knows(this.topic)) await settings.refresh(this.topic);
       const tasks = batch.length === 1 && batch[0] ? batch[0].tasks : batch.flatMap((pending) => pending.tasks);
-      const answer = await this.#ask(this.#enqueueCall(tasks));
+      const freshIds = batch.every((pending) => pending.freshIds);
+      const answer = await this.#ask(this.#enqueueCall(tasks, freshIds));
       if (answer.kind === "full") return this.#enqueueFull(batch, answer);
       let from = 0;
       for (const { tasks, resolve } of batch) {
@@ -153,7 +156,7 @@ export class Lane {
     }
   }
 
-  async #enqueueCall(tasks: readonly NewTask[]): Promise<EnqueueAnswer> {
+  async #enqueueCall(tasks: readonly NewTask[], freshIds: boolean): Promise<EnqueueAnswer> {
     const { store, options, settings } = this.#context;
     const { tasksMax = 0, bytesMax = 0 } = settings.get(this.topic);
     const now = this.#context.now();
@@ -163,7 +166,7 @@ export class Lane {
     try {
       const answer = await store.enqueue(this.topic, tasks, {
         now,
-        endedWindowMs: options.endedWindowMs,
+        endedWindowMs: freshIds ? 0 : options.endedWindowMs,
         tasksMax,
         bytesMax,
         ...demandsOf(grants),

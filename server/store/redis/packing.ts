@@ -16,13 +16,23 @@ import type { Argument } from "./script.js";
 const PRIORITY_BIAS = 2 ** 31;
 const TOKEN_BYTES = 6;
 
-/** A byte of length, then the id; 4 bytes of length, then the record. Tells the records' sizes, too. */
-export function packTasks(tasks: readonly NewTask[]): { readonly packed: Buffer; readonly sizes: readonly number[] } {
+export interface PackedTasks {
+  readonly packed: Buffer;
+  /** Bytes of each record. */
+  readonly sizes: readonly number[];
+  /** Whether no record says more in its first line than when it was enqueued. */
+  readonly allPlain: boolean;
+}
+
+/** A byte of length, then the id; 4 bytes of length, then the record. */
+export function packTasks(tasks: readonly NewTask[]): PackedTasks {
   const lines: string[] = [];
   const sizes: number[] = [];
   let size = 0;
+  let allPlain = true;
   for (const { id, head, spec } of tasks) {
     const line = encodeHead(head);
+    if (line.includes("\t")) allPlain = false;
     const bytes = Buffer.byteLength(line) + spec.length;
     lines.push(line);
     sizes.push(bytes);
@@ -38,7 +48,7 @@ export function packTasks(tasks: readonly NewTask[]): { readonly packed: Buffer;
     packed.set(spec, end);
     end += spec.length;
   }
-  return { packed, sizes };
+  return { packed, sizes, allPlain };
 }
 
 /**

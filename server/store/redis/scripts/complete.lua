@@ -18,20 +18,21 @@ local ids, tokens, leases, sessions = holding(8)
 local outcomes, lost = {}, {}
 local gone, bytes, others, id_tokens = {}, 0, {}, {}
 for i = 1, #ids do
-  local lease = leases[i]
+  local id, lease = ids[i], leases[i]
   if lease then
+    local n = #id_tokens
     outcomes[i] = "c"
-    put(id_tokens, ids[i], tokens[i])
+    id_tokens[n + 1], id_tokens[n + 2] = id, tokens[i]
     if #lease == LEASE then
-      gone[#gone + 1] = ids[i]
+      gone[#gone + 1] = id
       bytes = bytes + bytes_of(lease)
     else
       local task = lease_of(lease)
-      task.id, task.index = ids[i], i
+      task.id, task.index = id, i
       others[#others + 1] = task
     end
   else
-    lost[#lost + 1] = ids[i]
+    lost[#lost + 1] = id
   end
 end
 

@@ -2,9 +2,10 @@
 --
 -- KEYS  the topic's
 -- ARGV  1 now_ms  2 channel  3 topic  4 ended_window_ms  5 tasks_max  6 bytes_max
---       7 count  8 tasks  9 extras_count  10 extras  11.. demands: session, epoch, limit, bytes_max
---       tasks, packed: id, record. extras, packed: index, priority, due_ms (0: ready), external_id,
---       for those tasks that are not plain. No id comes twice.
+--       7 count  8 tasks  9 all_plain  10 extras_count  11 extras  12.. demands: session, epoch, limit, bytes_max
+--       tasks, packed: id, record. all_plain tells (by a digit) that no record's first line has fields.
+--       extras, packed: index, priority, due_ms (0: ready), external_id,
+--       for those tasks that have one of them. No id comes twice.
 -- Reply {"enqueued", created, fresh, lease...} | {"full", tasks, bytes}
 --       created is a digit per task, or "" when all are new; fresh tells that the
 --       tasks handed out are the first of this call, whose records are not repeated
@@ -16,7 +17,7 @@
 local window_ms, tasks_max, bytes_max, n = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
 local packed = { struct.unpack(string.rep("Bc0>I4c0", n), ARGV[8]) }
 local ids, priorities, dues, external_ids = {}, {}, {}, {}
-local extras = { struct.unpack(string.rep(">I2I4I6I2c0", tonumber(ARGV[9])), ARGV[10]) }
+local extras = ARGV[10] == "0" and {} or { struct.unpack(string.rep(">I2I4I6I2c0", tonumber(ARGV[10])), ARGV[11]) }
 for i = 1, #extras - 1, 4 do
   local task = extras[i]
   priorities[task] = extras[i + 1]
@@ -26,12 +27,11 @@ end
 
 for i = 1, n do ids[i] = packed[2 * i - 1] end
 local known, ended = call("HMGET", TASKS, unpack(ids)), recent(window_ms, ids) or {}
-local new, created, bytes, records, xids = {}, {}, 0, {}, {}
+local new, created, bytes = {}, {}, 0
 for i = 1, n do
-  if known[i] or ended[i] then
-    created[i] = "0"
-  else
-    created[i] = "1"
+  local is_new = not (known[i] or ended[i])
+  created[i] = is_new and "1" or "0"
+  if is_new then
     new[#new + 1] = i
     bytes = bytes + #packed[2 * i]
   end
@@ -46,34 +46,32 @@ if #new > 0 and (tasks_max > 0 or bytes_max > 0) then
   end
 end
 
-local demands, lost, wanted = open_demands(11)
-local fresh, in_order, due = { members = {}, values = {} }, #extras <= 1, {}
-if #new > 0 then
-  local sequence = counters.enqueued
-  counters.enqueued, counters.bytes = sequence + #new, counters.bytes + bytes
-  for k, i in ipairs(new) do
-    local id, priority = ids[i], priorities[i]
-    local place = struct.pack(">I4I6", priority or 2147483648, sequence + k)
-    local value = place .. packed[2 * i]
-    records[2 * k - 1] = id
-    records[2 * k] = value
-    if dues[i] then
-      put(due, dues[i], place .. id)
-    else
-      fresh.members[#fresh.members + 1] = place .. id
-      fresh.values[#fresh.values + 1] = value
-    end
-    if external_ids[i] then put(xids, "0", external_ids[i] .. "\n" .. id) end
+local demands, lost, wanted = open_demands(12)
+local fresh, due, records, xids = { ids = {}, places = {}, values = {}, all_plain = ARGV[9] == "1" }, {}, {}, {}
+local sequence, pack, m = counters.enqueued, struct.pack, 0
+for k, i in ipairs(new) do
+  local id, place = ids[i], pack(">I4I6", priorities[i] or 2147483648, sequence + k)
+  local value = place .. packed[2 * i]
+  records[2 * k - 1], records[2 * k] = id, value
+  if dues[i] then
+    put(due, dues[i], place .. id)
+  else
+    m = m + 1
+    fresh.ids[m], fresh.places[m], fresh.values[m] = id, place, value
   end
-  call("HSET", TASKS, unpack(records))
-  if #xids > 0 then call("ZADD", XIDS, unpack(xids)) end
+  if external_ids[i] then put(xids, "0", external_ids[i] .. "\n" .. id) end
 end
+counters.enqueued, counters.bytes = sequence + #new, counters.bytes + bytes
+if #new > 0 then call("HSET", TASKS, unpack(records)) end
+if #xids > 0 then call("ZADD", XIDS, unpack(xids)) end
 -- What nobody overtakes goes straight to a worker, without passing the queue.
-local straight = wanted > 0 and in_order and #fresh.members > 0 and waiting == 0
-local served = straight and serve(demands, wanted, counters, fresh)
-add_ready(served and { unpack(fresh.members, served.taken + 1) } or fresh.members)
-served = served or serve(demands, wanted, counters)
-local ready = waiting + #fresh.members - served.taken
+local straight = wanted > 0 and #extras == 0 and m > 0 and waiting == 0
+local served = straight and serve(demands, wanted, counters, fresh) or NOTHING
+local queued = {}
+for i = served.taken + 1, m do queued[i - served.taken] = fresh.places[i] .. fresh.ids[i] end
+add_ready(queued)
+if not straight then served = serve(demands, wanted, counters) end
+local ready = waiting + m - served.taken
 if waiting == 0 and ready > 0 then wake_ready() end
 schedule(due)
 write_counters(counters)

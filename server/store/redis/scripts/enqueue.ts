@@ -34,6 +34,7 @@ export const enqueue = defineTopicScript<EnqueueCall, EnqueueAnswer>({
     bytes_max: (call) => call.bytesMax,
     count: (call) => call.tasks.length,
     tasks: (call) => call.packed.packed,
+    all_plain: (call) => (call.packed.allPlain ? 1 : 0),
     extras_count: (call) => call.extras.count,
     extras: (call) => call.extras.packed,
     demands: (call) => demandArgs(call.demands),

@@ -3,7 +3,8 @@
 -- use: share
 -- Serves demands (session, epoch, limit, bytes in turn, in ARGV from `first` on).
 -- `fresh` holds tasks that are next in order without being in the input queue,
--- which is empty then: {members, values}. Every other task comes off the queue.
+-- which is empty then: {ids, places, values, all_plain}. Every other task comes
+-- off the queue.
 -- Every call of Redis takes some microseconds, which is most of what a script
 -- costs that is about one task: hence one look for all counters, and one write.
 
@@ -47,35 +48,46 @@ end
 
 local NOTHING = { taken = 0, shares = {}, fence = 0, ids = "", values = {}, metas = {} }
 
+-- The head of the input queue, in the form of `fresh`; its values are read by `share`.
+local function head_of_queue(wanted)
+  local members, ids = call("ZRANGE", READY, 0, wanted - 1), {}
+  for i = 1, #members do ids[i] = string.sub(members[i], PLACE + 1) end
+  -- Members begin with their place, and only that is taken of them.
+  return { ids = ids, places = members, values = {} }
+end
+
+-- Writes down the leases of tasks `from` to `to` for a session.
+local function hold(session, tasks, from, to, fence, leased_at_ms)
+  local ids, places, values, all_plain = tasks.ids, tasks.places, tasks.values, tasks.all_plain
+  local leases, pack, n = {}, struct.pack, 0
+  for i = from, to do
+    local lease = pack(">I6c10I6I4", fence + i, places[i], leased_at_ms, #values[i] - PLACE)
+    leases[n + 1], leases[n + 2] = ids[i], all_plain and lease or lease .. fields_of(values[i])
+    n = n + 2
+  end
+  if n > 0 then call("HSET", LEASES .. session, unpack(leases)) end
+end
+
 -- Moves `counters`, which the caller writes.
 local function serve(demands, wanted, counters, fresh)
   if wanted == 0 or paused then return NOTHING end
-  local members = fresh and fresh.members or call("ZRANGE", READY, 0, wanted - 1)
-  local values = fresh and fresh.values or {}
-  local taken, shares = share(demands, members, reader(members, values))
+  local tasks = fresh or head_of_queue(wanted)
+  local ids, values = tasks.ids, tasks.values
+  local taken, shares = share(demands, #ids, fresh and sizes_of(values) or reader(ids, values))
   if taken == 0 then return NOTHING end
   -- The first write must be one that a store without memory allows.
   if not fresh then call("ZREMRANGEBYRANK", READY, 0, taken - 1) end
-  local ids, at, leased_at_ms = {}, 0, tonumber(now_ms)
+  local at, leased_at_ms = 0, tonumber(now_ms)
   -- Numbers never fall behind the time: see fenceAt in domain/ids.ts.
   local fence = math.max(counters.fence, (leased_at_ms - 1767225600000) * 128)
   counters.fence, counters.started = fence + taken, counters.started + taken
   for d, demand in ipairs(demands) do
-    local leases = {}
-    for i = at + 1, at + shares[d] do
-      local member, value = members[i], values[i]
-      local id, fields = string.sub(member, PLACE + 1), fields_of(value)
-      local lease = struct.pack(">I6c10I6I4", fence + i, member, leased_at_ms, #value - PLACE)
-      ids[i] = id
-      leases[#leases + 1] = id
-      leases[#leases + 1] = fields == "" and lease or lease .. fields
-    end
-    if #leases > 0 then call("HSET", LEASES .. demand.session, unpack(leases)) end
+    hold(demand.session, tasks, at + 1, at + shares[d], fence, leased_at_ms)
     at = at + shares[d]
   end
   -- A fresh task's record is known to the caller, and nothing else is known of it.
   if fresh then return { taken = taken, shares = shares, fence = fence, ids = "", values = {}, metas = {} } end
-  for i = #values, taken + 1, -1 do values[i] = nil end
+  for i = #ids, taken + 1, -1 do ids[i], values[i] = nil, nil end
   local metas = side(META, ids) or {}
   return { taken = taken, shares = shares, fence = fence, ids = table.concat(ids, " "), values = values, metas = metas }
 end
