@@ -11,8 +11,9 @@ import { AdminServiceDefinition } from "@taskqueue/sdk/gen/taskqueue/v1/admin.js
 import { BrokerServiceDefinition } from "@taskqueue/sdk/gen/taskqueue/v1/broker.js";
 import { LeaseRequest, WorkerServiceDefinition } from "@taskqueue/sdk/gen/taskqueue/v1/worker.js";
 import type { CallContext, ServerMiddlewareCall } from "nice-grpc-common";
-import { invalid } from "../domain/errors.js";
+import { invalid, type TaskqueueError } from "../domain/errors.js";
 import { encodeLeaseMessage } from "./lease-codec.js";
+import { failing, type Responses } from "./responses.js";
 import { encodeWatchMessage } from "./watch-codec.js";
 
 /** A request that is not of its type. */
@@ -48,25 +49,46 @@ export function guarded<Guarded extends Definition>(definition: Guarded): Guarde
 }
 
 /** Refuses what `guarded` could not decode. */
-export async function* refuseMalformed<Request, Response>(
+export function refuseMalformed<Request, Response>(
   call: ServerMiddlewareCall<Request, Response>,
   context: CallContext,
-  // biome-ignore lint/suspicious/noConfusingVoidType: it is what nice-grpc expects of a middleware.
-): AsyncGenerator<Response, Response | void, undefined> {
-  if (call.requestStream) return yield* call.next(checkEach(call.request), context);
-  check(call.request);
-  return yield* call.next(call.request, context);
+): Responses<Response> {
+  if (call.requestStream) return call.next(new Checked(call.request), context);
+  const refusal = refusalOf(call.request);
+  return refusal ? failing(refusal) : call.next(call.request, context);
 }
 
-function check(request: unknown): void {
-  if (request instanceof Malformed) throw invalid("request", `${request.bytes} bytes`, "must be a well-formed message");
+function refusalOf(request: unknown): TaskqueueError | undefined {
+  if (!(request instanceof Malformed)) return undefined;
+  return invalid("request", `${request.bytes} bytes`, "must be a well-formed message");
 }
 
-async function* checkEach<Request>(requests: AsyncIterable<Request>): AsyncGenerator<Request> {
-  for await (const request of requests) {
-    check(request);
-    yield request;
+/** A stream of requests up to the first that is malformed, with which it fails. No generator: see responses.ts. */
+class Checked<Request> implements AsyncIterableIterator<Request> {
+  readonly #requests: AsyncIterator<Request>;
+
+  constructor(requests: AsyncIterable<Request>) {
+    this.#requests = requests[Symbol.asyncIterator]();
   }
+
+  next(): Promise<IteratorResult<Request>> {
+    return this.#requests.next().then(checked);
+  }
+
+  async return(): Promise<IteratorResult<Request>> {
+    await this.#requests.return?.();
+    return { done: true, value: undefined };
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+}
+
+function checked<Request>(result: IteratorResult<Request>): IteratorResult<Request> {
+  const refusal = refusalOf(result.value);
+  if (refusal) throw refusal;
+  return result;
 }
 
 function onlySent<Message>(encode: (message: Message) => Uint8Array) {

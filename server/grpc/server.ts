@@ -7,7 +7,6 @@ import { HealthDefinition } from "@taskqueue/sdk/gen/grpc/health/v1/health.js";
 import { ServerReflectionDefinition } from "@taskqueue/sdk/gen/grpc/reflection/v1/reflection.js";
 import { ServerReflectionDefinition as ServerReflectionAlphaDefinition } from "@taskqueue/sdk/gen/grpc/reflection/v1alpha/reflection.js";
 import { createServer, type Server } from "nice-grpc";
-import { errorDetailsServerMiddleware } from "nice-grpc-error-details";
 import { LIMITS } from "../domain/limits.js";
 import type { Broker } from "../engine/broker.js";
 import { type Clock, pause } from "../lib/clock.js";
@@ -48,7 +47,6 @@ function buildServer({ broker, clock, log }: GrpcServerOptions): Server {
     "grpc.max_concurrent_streams": STREAMS_PER_CONNECTION,
     "grpc.enable_channelz": 0,
   })
-    .use(errorDetailsServerMiddleware)
     .use(statusMiddleware(log))
     .use(refuseMalformed);
   server.add(BrokerDefinition, brokerService(broker, clock, log));

@@ -5,9 +5,17 @@
  * refused fields as a BadRequest; waiting times as a RetryInfo.
  */
 import { type CallContext, ServerError, type ServerMiddlewareCall, Status } from "nice-grpc-common";
-import { BadRequest, type ErrorDetails, ErrorInfo, RetryInfo, RichServerError } from "nice-grpc-error-details";
+import {
+  BadRequest,
+  type ErrorDetails,
+  ErrorInfo,
+  errorDetailsServerMiddleware,
+  RetryInfo,
+  RichServerError,
+} from "nice-grpc-error-details";
 import { CODES, TaskqueueError } from "../domain/errors.js";
 import type { Log } from "../lib/log.js";
+import { Failing, failing, type Responses } from "./responses.js";
 import { toDuration } from "./time.js";
 
 const DOMAIN = "taskqueue";
@@ -38,25 +46,30 @@ export function toServerError(error: TaskqueueError): ServerError {
   return new RichServerError(statusOf(error), error.message, details);
 }
 
-/** Turns what handlers throw into statuses; what nobody expected is logged and told as INTERNAL. */
+/** Turns what handlers throw into statuses with details; what nobody expected is logged and told as INTERNAL. */
 export function statusMiddleware(log: Log) {
-  return async function* status<Request, Response>(
+  return function status<Request, Response>(
     call: ServerMiddlewareCall<Request, Response>,
     context: CallContext,
-    // biome-ignore lint/suspicious/noConfusingVoidType: it is what nice-grpc expects of a middleware.
-  ): AsyncGenerator<Response, Response | void, undefined> {
-    try {
-      return yield* call.next(call.request, context);
-    } catch (error) {
-      if (error instanceof TaskqueueError) {
-        if (error.code === "INTERNAL") log.error({ err: error, rpc: call.method.path }, "a call failed");
-        throw toServerError(error);
-      }
-      if (error instanceof ServerError || isAbort(error)) throw error;
-      log.error({ err: error, rpc: call.method.path }, "a call failed unexpectedly: this is a bug");
-      throw toServerError(new TaskqueueError("INTERNAL", "an unexpected error; the broker's log has the details"));
-    }
+  ): Responses<Response> {
+    const fail = async (error: unknown): Promise<never> => {
+      const status = toStatus(log, call.method.path, error);
+      // It puts the details into the trailer, and throws on: it is asked only about calls that have failed.
+      await errorDetailsServerMiddleware({ ...call, next: () => failing(status) }, context).next();
+      throw status;
+    };
+    return new Failing(call.next(call.request, context), fail);
   };
+}
+
+function toStatus(log: Log, rpc: string, error: unknown): unknown {
+  if (error instanceof TaskqueueError) {
+    if (error.code === "INTERNAL") log.error({ err: error, rpc }, "a call failed");
+    return toServerError(error);
+  }
+  if (error instanceof ServerError || isAbort(error)) return error;
+  log.error({ err: error, rpc }, "a call failed unexpectedly: this is a bug");
+  return toServerError(new TaskqueueError("INTERNAL", "an unexpected error; the broker's log has the details"));
 }
 
 function isAbort(error: unknown): boolean {
