@@ -59,7 +59,7 @@ export class LeaseStream {
 
   async #open(): Promise<void> {
     try {
-      const link = await this.#dialer.dial();
+      const link = await this.#dialer.dial({ keepalive: false });
       if (this.#over) {
         link.close();
         return;

@@ -29,13 +29,17 @@ const CHANNEL_OPTIONS = {
   // The broker bounds what it sends by bytes and credit; a message it may send must get through.
   "grpc.max_receive_message_length": -1,
   "grpc.max_send_message_length": -1,
-  "grpc.keepalive_time_ms": 30_000,
-  "grpc.keepalive_timeout_ms": 10_000,
   "grpc.enable_channelz": 0,
   // Shared subchannels would share their backoff, and a fresh channel would not dial at once.
   "grpc.use_local_subchannel_pool": 1,
   "grpc-node.flow_control_window": 1024 * 1024,
   "grpc.primary_user_agent": SDK_NAME,
+} as const;
+
+/** Finds a connection that is dead without having been closed, and keeps what is between from forgetting it. */
+const KEEPALIVE_OPTIONS = {
+  "grpc.keepalive_time_ms": 30_000,
+  "grpc.keepalive_timeout_ms": 10_000,
 } as const;
 
 export interface Link {
@@ -78,16 +82,18 @@ export class Dialer {
   }
 
   /**
-   * Dials the next broker in turn; resolves with a connected link.
+   * Dials the next broker in turn; resolves with a connected link. A link that
+   * carries heartbeats needs no keepalive: they come more often, and find more.
    *
    * @throws TaskqueueError UNREACHABLE, naming the address and the reason
    */
-  async dial(): Promise<Link> {
+  async dial({ keepalive }: { readonly keepalive: boolean }): Promise<Link> {
     const target = this.#targets[this.#next % this.#targets.length];
     if (target === undefined) throw new Error("no addresses");
     this.#next += 1;
     const channel = new Channel(target.uri, this.#credentials(target), {
       ...CHANNEL_OPTIONS,
+      ...(keepalive ? KEEPALIVE_OPTIONS : {}),
       ...(this.#tls.serverName === undefined ? {} : { "grpc.ssl_target_name_override": this.#tls.serverName }),
     });
     const link = new ChannelLink(target.address, channel);
@@ -253,7 +259,7 @@ export class Transport {
     for (const _ of this.dialer.addresses) {
       if (this.#closed) break;
       try {
-        const link = await this.dialer.dial();
+        const link = await this.dialer.dial({ keepalive: true });
         if (this.#closed) {
           link.close();
           break;

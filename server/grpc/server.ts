@@ -19,7 +19,11 @@ import { reflectionService } from "./reflection-service.js";
 import { statusMiddleware } from "./status.js";
 import { workerService } from "./worker-service.js";
 
-const KEEPALIVE_MS = 30_000;
+/**
+ * Only what half-open connections of producers and watchers hold waits for
+ * this; workers are found by the heartbeats.
+ */
+const KEEPALIVE_MS = 120_000;
 const KEEPALIVE_TIMEOUT_MS = 10_000;
 const STREAMS_PER_CONNECTION = 1_000;
 
