@@ -23,6 +23,16 @@ export function cancelTimer(timer: Timer | undefined): void {
   clearTimeout(timer);
 }
 
+/**
+ * Calls `action` before the event loop goes on, once the current callback and
+ * all that follows from it have run: promises and ticks, but no input that
+ * waits. Sooner than `setImmediate` by a turn of the loop, as what is written
+ * to a stream in an immediate is sent in the turn after it.
+ */
+export function beforeNextInput(action: () => void): void {
+  queueMicrotask(() => process.nextTick(action));
+}
+
 export function sleep(ms: number): Promise<void> {
   return new Promise((resolve) => {
     after(ms, resolve);

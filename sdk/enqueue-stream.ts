@@ -1,7 +1,7 @@
 /**
  * Enqueueing in batches, unseen by callers: whatever is enqueued in one tick
  * travels in one request, and while requests are under way the next one grows.
- * A lone task is sent at the end of its tick, never later.
+ * A lone task is sent before the event loop goes on.
  *
  * Requests carry tasks of unrelated callers, so a refusal is taken apart until
  * it meets only the call that caused it. Every task has an id, so whatever has
@@ -19,7 +19,7 @@
 import type { ClientDuplexStream } from "@grpc/grpc-js";
 import { Admission } from "./admission.js";
 import { type Batch, type Call, type Enqueued, judge, OpenBatch, resolveBatch } from "./batch.js";
-import { after, cancelTimer, type Deferred, deferred, monotonicMs, type Timer } from "./clock.js";
+import { after, beforeNextInput, cancelTimer, type Deferred, deferred, monotonicMs, type Timer } from "./clock.js";
 import { type EnqueueAnswer, readEnqueueAnswer } from "./enqueue-answer.js";
 import { type CallStatus, errorFromReason, errorFromStatus, errorFromUnknown, TaskqueueError } from "./errors.js";
 import { BrokerServiceDefinition } from "./gen/taskqueue/v1/broker.js";
@@ -169,11 +169,13 @@ export class EnqueueStream {
   #schedule(): void {
     if (this.#flushing) return;
     this.#flushing = true;
-    // After the tick's input is read and everything that follows from it has run, so that all of it travels together.
-    setImmediate(() => {
+    const flush = () => {
       this.#flushing = false;
       this.#flush();
-    });
+    };
+    // While an answer is awaited there is time to read all input that waits, so that what it leads to travels together.
+    if (this.#unanswered.length > 0) setImmediate(flush);
+    else beforeNextInput(flush);
   }
 
   #flush(): void {

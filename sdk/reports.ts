@@ -28,6 +28,11 @@ export class Reports {
     return this.#due.length > 0;
   }
 
+  /** Whether any was sent and is not settled. */
+  get underWay(): boolean {
+    return this.#unsettled.length > 0;
+  }
+
   /** How many are not settled. */
   get count(): number {
     return this.#due.length + this.#unsettled.reduce((sum, { attempts }) => sum + attempts.length, 0);

@@ -1,11 +1,12 @@
 /**
- * What goes from a worker to its broker, gathered for a tick and sent as one
+ * What goes from a worker to its broker, gathered for a moment and sent as one
  * update: receipt, credit, reports, progress. While the stream's buffer is full
  * nothing is sent, and the next update grows; only the answer to a heartbeat
  * goes past it.
  *
  * Numbers, receipts and credit count per stream; reports outlive it.
  */
+import { beforeNextInput } from "./clock.js";
 import { beginUpdate, writeProgress } from "./lease-codec.js";
 import type { LeaseStream } from "./lease-stream.js";
 import { cutToBytes, LIMITS } from "./limits.js";
@@ -95,14 +96,16 @@ export class Uplink {
     if (this.#progress.size > 0) this.#progress.delete(attempt);
   }
 
-  /** Sends at the end of the tick; also what credit there is to tell of. */
+  /** Sends soon; also what credit there is to tell of. What a lone task leads to is sent at once, what more lead to is gathered for a turn of the event loop. */
   schedule(): void {
     if (this.#flushing) return;
     this.#flushing = true;
-    setImmediate(() => {
+    const flush = () => {
       this.#flushing = false;
       this.flush();
-    });
+    };
+    if (this.reports.underWay) setImmediate(flush);
+    else beforeNextInput(flush);
   }
 
   /** Sends what there is to say, in as few updates as it takes. */

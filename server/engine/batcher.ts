@@ -1,9 +1,10 @@
 /**
  * Turns a stream of items into few large calls without delaying a lone item.
  *
- * An item waits only for the end of the current turn of the event loop. While
- * as many calls are under way as are allowed, items gather, and the next call
- * takes them all: the busier the store, the larger the batches. `run` deals
+ * An item waits only for the end of the current turn of the event loop; where
+ * items come one at a time, only until the callback that brought it is through.
+ * While as many calls are under way as are allowed, items gather, and the next
+ * call takes them all: the busier the store, the larger the batches. `run` deals
  * with its own errors; if it throws, that is a bug and ends the process.
  */
 export interface BatcherOptions<Item> {
@@ -22,6 +23,8 @@ export class Batcher<Item> {
   #weight = 0;
   #calls = 0;
   #scheduled = false;
+  /** Whether the latest call was for a lone item, so that waiting for more would be in vain. */
+  #lone = true;
   #idle: (() => void)[] = [];
 
   constructor(options: BatcherOptions<Item>) {
@@ -52,10 +55,13 @@ export class Batcher<Item> {
 
   #schedule(): void {
     this.#scheduled = true;
-    setImmediate(() => {
+    const callAll = () => {
       this.#scheduled = false;
       while (this.#items.length > 0 && this.#calls < this.#options.callsMax) void this.#call(this.#take());
-    });
+    };
+    // Ticks run once the callback's promises have settled.
+    if (this.#lone && this.#calls === 0) process.nextTick(callAll);
+    else setImmediate(callAll);
   }
 
   #take(): Item[] {
@@ -80,6 +86,7 @@ export class Batcher<Item> {
 
   async #call(items: Item[]): Promise<void> {
     this.#calls++;
+    this.#lone = items.length === 1;
     try {
       await this.#options.run(items);
     } finally {

@@ -141,7 +141,7 @@ describe("a watcher", () => {
       type: await engine.broker.watch(filter({ types: ["TASK_START"] }), ""),
       both: await engine.broker.watch(filter({ topics: ["clicks"], externalIds: ["x"] }), ""),
     };
-    const worker = await engine.attach();
+    const worker = await (await engine.attach()).read();
     await engine.enqueue(["a"], { externalId: "x" });
     await engine.enqueue(["b"]);
     await engine.enqueue(["c"], { externalId: "x" }, OTHER);

@@ -33,6 +33,24 @@ describe("a batcher", () => {
     expect(batcher.weight).toBe(0);
   });
 
+  test("lets a lone item go before further input is read, unless the latest call was for more than one", async () => {
+    const { batcher, calls, end } = rig({ weightMax: 100, callsMax: 2 });
+    const callsByNextInput = (...items: number[]) =>
+      new Promise((resolve) => {
+        setImmediate(() => resolve(calls.length));
+        for (const item of items) batcher.add(item);
+      });
+    expect(await callsByNextInput(1)).toBe(1);
+    await end();
+    expect(await callsByNextInput(2, 3)).toBe(2);
+    await end();
+    expect(await callsByNextInput(4)).toBe(2);
+    await settle();
+    await end();
+    expect(calls).toEqual([[1], [2, 3], [4]]);
+    expect(await callsByNextInput(5)).toBe(4);
+  });
+
   test("gathers while as many calls are under way as are allowed", async () => {
     const { batcher, calls, end } = rig({ weightMax: 100, callsMax: 2 });
     for (const item of [1, 2, 3, 4, 5]) {
