@@ -3,6 +3,7 @@
  * size. Metrics stay out of the stores and out of the engine.
  */
 import { TaskqueueError } from "../domain/errors.js";
+import { systemClock } from "../lib/clock.js";
 import type { Metrics } from "../metrics/registry.js";
 import type { Store } from "./store.js";
 
@@ -44,15 +45,19 @@ export function instrumented(store: Store, metrics: Metrics): Store {
 }
 
 function measure(verb: string, call: (...args: unknown[]) => Promise<unknown>, metrics: Metrics) {
+  const tasks = { verb };
+  const ok = { verb, outcome: "ok" };
   return async (...args: unknown[]): Promise<unknown> => {
-    const end = metrics.storeCallSeconds.startTimer({ verb });
-    if (Array.isArray(args[1])) metrics.storeCallTasks.inc({ verb }, args[1].length);
+    const startedAt = systemClock.monotonic();
+    const seconds = () => (systemClock.monotonic() - startedAt) / 1_000;
+    if (Array.isArray(args[1])) metrics.storeCallTasks.inc(tasks, args[1].length);
     try {
       const answer = await call(...args);
-      end({ outcome: "ok" });
+      metrics.storeCallSeconds.observe(ok, seconds());
       return answer;
     } catch (error) {
-      end({ outcome: error instanceof TaskqueueError ? error.code : "INTERNAL" });
+      const outcome = error instanceof TaskqueueError ? error.code : "INTERNAL";
+      metrics.storeCallSeconds.observe({ verb, outcome }, seconds());
       throw error;
     }
   };

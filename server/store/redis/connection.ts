@@ -107,35 +107,32 @@ export class Connection {
   /** Runs a script, which Redis is given in full when it does not know it: at first, after a restart or a failover. */
   async run<Call, Answer>(script: Script<Call, Answer>, call: Call): Promise<Answer> {
     const keys = script.keys(this.#keys, call);
-    const [word, ...rest] = await this.#evaluate(script, [keys.length, ...keys, ...script.args(call, this.#keys)]);
-    return script.reply(text(word), rest, call);
+    const args: Argument[] = [script.sha, keys.length];
+    for (const key of keys) args.push(key);
+    for (const argument of script.args(call, this.#keys)) args.push(argument);
+    const answer = list(await this.#evaluate(script.source, args));
+    return script.reply(text(answer[0]), answer.slice(1), call);
   }
 
-  async #evaluate(
-    { source, sha }: { readonly source: string; readonly sha: string },
-    args: readonly Argument[],
-  ): Promise<readonly Reply[]> {
+  async #evaluate(source: string, args: Argument[]): Promise<Reply> {
+    this.#underWay += 1;
     try {
-      return list(await this.#send("evalsha", [sha, ...args]));
+      return reply(await send(this.#commands, "evalsha", args));
     } catch (error) {
       if (!(error instanceof Error && error.message.startsWith("NOSCRIPT"))) throw storeError(error);
+    } finally {
+      this.#underWay -= 1;
     }
-    return list(await this.command("eval", [source, ...args]));
+    return this.command("eval", [source, ...args.slice(1)]);
   }
 
   /** One command; its reply as bytes. */
-  async command(name: string, args: readonly Argument[]): Promise<Reply> {
-    try {
-      return await this.#send(name, args);
-    } catch (error) {
-      throw storeError(error);
-    }
-  }
-
-  async #send(name: string, args: readonly Argument[]): Promise<Reply> {
+  async command(name: string, args: Argument[]): Promise<Reply> {
     this.#underWay += 1;
     try {
-      return await send(this.#commands, name, args);
+      return reply(await send(this.#commands, name, args));
+    } catch (error) {
+      throw storeError(error);
     } finally {
       this.#underWay -= 1;
     }
@@ -145,7 +142,7 @@ export class Connection {
    * A command that waits in Redis. Its reply is not given: that it came tells that
    * there is something to read now. False when the store is being closed.
    */
-  async wait(name: string, args: readonly Argument[]): Promise<boolean> {
+  async wait(name: string, args: Argument[]): Promise<boolean> {
     if (this.#closed) return false;
     const waiter = this.#idleWaiters.pop() ?? this.#newWaiter();
     try {
@@ -203,8 +200,8 @@ export class Connection {
 }
 
 /** Sends a command as it is. `call` would do the same, and copy the arguments once more. */
-async function send(client: Client, name: string, args: readonly Argument[]): Promise<Reply> {
-  const command = new Command(name, [...args], { replyEncoding: null });
+function send(client: Client, name: string, args: Argument[]): Promise<unknown> {
+  const command = new Command(name, args, { replyEncoding: null });
   // What is sent in one go of the event loop travels in one write.
   const stream = client instanceof Redis ? client.stream : undefined;
   if (stream !== undefined && stream.writableCorked === 0) {
@@ -212,5 +209,5 @@ async function send(client: Client, name: string, args: readonly Argument[]): Pr
     process.nextTick(() => stream.uncork());
   }
   client.sendCommand(command);
-  return reply(await command.promise);
+  return command.promise;
 }
