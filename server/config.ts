@@ -90,13 +90,17 @@ function matching(placeholder: string, byDefault: string, rule: string, pattern:
 }
 
 /** How many there may be: 0 for any number. */
-function bound(unit: string, parse: (text: string) => number | undefined): Form<number> {
+function bound(unit: string, parse: (text: string) => number | undefined, byDefault = "0"): Form<number> {
   return {
     placeholder: `<${unit}>`,
-    default: "0",
+    default: byDefault,
     rule: unit === "bytes" ? "a size such as 512MiB or 8GiB, or 0" : "a whole number, 0 or more",
     parse: (text) => within(parse(text), 0, Number.MAX_SAFE_INTEGER),
   };
+}
+
+function wholeNumber(text: string): number | undefined {
+  return /^\d+$/.test(text) ? Number(text) : undefined;
 }
 
 const SECOND = 1_000;
@@ -168,7 +172,7 @@ export const OPTIONS = {
   ),
   tasksMax: option(
     "--tasks-max",
-    bound("tasks", (text) => (/^\d+$/.test(text) ? Number(text) : undefined)),
+    bound("tasks", wholeNumber),
     "how many tasks the namespace may hold, about, before more are refused; 0 for any number",
   ),
   bytesMax: option(
@@ -220,6 +224,11 @@ export const OPTIONS = {
     "--events",
     choice("<when>", ["watched", "always"], "watched"),
     "when events are kept for watchers: watched (while somebody watches) or always",
+  ),
+  eventsPerSecond: option(
+    "--events-per-second",
+    bound("events", wholeNumber, String(DEFAULTS.eventsPerSecond)),
+    "how many events this broker keeps per second, at most; 0 for any number, as it is with --events always",
   ),
   name: option("--name", nameForm, "this broker's name in events and in lists of workers"),
   logLevel: option(
@@ -278,6 +287,7 @@ export function readConfig(flags: Flags, variables: Environment): Config {
     return fallback;
   };
   const data = read(OPTIONS.data);
+  const events = read(OPTIONS.events);
   const config: Config = Object.freeze({
     listen: read(OPTIONS.listen),
     http: read(OPTIONS.http),
@@ -299,7 +309,9 @@ export function readConfig(flags: Flags, variables: Environment): Config {
     endedWindowMs: read(OPTIONS.endedWindowMs),
     cancelGraceMs: read(OPTIONS.cancelGraceMs),
     drainTimeoutMs: read(OPTIONS.drainTimeoutMs),
-    events: read(OPTIONS.events),
+    events,
+    // Who wants the log when nobody watches wants the whole of it.
+    eventsPerSecond: read(events === "always" ? { ...OPTIONS.eventsPerSecond, default: "0" } : OPTIONS.eventsPerSecond),
     name: read({ ...OPTIONS.name, default: defaultName() }),
     logLevel: read(OPTIONS.logLevel),
     logFormat: read(OPTIONS.logFormat),

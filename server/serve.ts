@@ -81,9 +81,9 @@ function openableStore(config: Config, log: Logger): Store {
 
 function engineOptions(config: Config) {
   const { name: broker, graceMs, sessionTimeoutMs, heartbeatMs, sweepMs } = config;
-  const { endedWindowMs, taskBytesMax, cancelGraceMs, events, tasksMax, bytesMax, scrubMs } = config;
+  const { endedWindowMs, taskBytesMax, cancelGraceMs, events, eventsPerSecond, tasksMax, bytesMax, scrubMs } = config;
   const times = { graceMs, sessionTimeoutMs, heartbeatMs, sweepMs, endedWindowMs, cancelGraceMs };
-  return { broker, version: VERSION, taskBytesMax, tasksMax, bytesMax, scrubMs, events, ...times };
+  return { broker, version: VERSION, taskBytesMax, tasksMax, bytesMax, scrubMs, events, eventsPerSecond, ...times };
 }
 
 async function httpPort(endpoint: Endpoint & { kind: "tcp" }, broker: Broker, metrics: Metrics) {
@@ -93,6 +93,7 @@ async function httpPort(endpoint: Endpoint & { kind: "tcp" }, broker: Broker, me
     for (const session of broker.workers.sessions) held += session.heldCount;
     metrics.workersAttached.set(broker.workers.sessions.size);
     metrics.leasesHeld.set(held);
+    metrics.eventsDropped.set(broker.eventsDropped);
     return registry.metrics();
   };
   const { host, port } = endpoint;

@@ -55,7 +55,7 @@ export const LIMITS = {
   /** Watchers of one broker. */
   watchersMax: 1_000,
   /** Events a broker hands to its watchers per second, all together; a watcher beyond its share is told that it missed some. */
-  watchedEventsPerSecond: 100_000,
+  watchedEventsPerSecond: 20_000,
   /** Events waiting for a slow watcher before it is told that it missed some. */
   watcherEventsMax: 10_000,
   /** Nesting of args: lists and objects within each other. */
@@ -82,4 +82,6 @@ export const DEFAULTS = {
   /** How long a worker may take to stop an attempt it was told to stop. */
   cancelGraceMs: 5 * SECOND,
   workerBytesMax: 64 * 1024 * 1024,
+  /** Events that a broker appends per second while somebody watches; of more, some are dropped, and watchers told so. */
+  eventsPerSecond: 5_000,
 } as const;

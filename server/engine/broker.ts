@@ -34,7 +34,8 @@ import { SettingsCache } from "./settings-cache.js";
 import { StatsReader, type StatsReport, type StatsRow } from "./stats-reader.js";
 import { StoreMonitor } from "./store-monitor.js";
 import { TopicWalk } from "./topic-walk.js";
-import { type Watcher, type WatchFilter, WatchHub } from "./watch-hub.js";
+import { WatchHub } from "./watch-hub.js";
+import type { Watcher, WatchFilter } from "./watcher.js";
 import type { WorkerSession } from "./worker-session.js";
 import { type EndReason, type WorkerHello, Workers } from "./workers.js";
 
@@ -99,7 +100,13 @@ export class Broker {
       random,
       options: this.options,
       now,
-      events: new EventLog(store, { log, always: this.options.events === "always", now }),
+      events: new EventLog(store, {
+        log,
+        clock,
+        always: this.options.events === "always",
+        perSecond: this.options.eventsPerSecond,
+        now,
+      }),
       settings: new SettingsCache(store),
       attempts: new AttemptWatch(clock, now),
     };
@@ -205,7 +212,9 @@ export class Broker {
   }
 
   #tell(type: EventType): void {
-    this.#context.events.emit({ type, atMs: this.#context.now(), broker: this.options.broker });
+    const { events } = this.#context;
+    if (!events.offer(type, "", 1)?.admits("", "")) return;
+    events.emit({ type, atMs: this.#context.now(), broker: this.options.broker });
   }
 
   // ── Producers ──────────────────────────────────────────────────────────────
@@ -302,6 +311,11 @@ export class Broker {
     this.#hub.leave(watcher);
   }
 
+  /** Events that watchers could not be told of, since the start. */
+  get eventsDropped(): number {
+    return this.#context.events.dropped;
+  }
+
   stats(topic?: TopicName): Promise<StatsReport> {
     return this.#stats.read(topic);
   }
@@ -352,10 +366,11 @@ export class Broker {
   }
 
   #tellMoves(type: EventType, topic: TopicName, ids: readonly TaskId[], outcomes: readonly MoveOutcome[]): void {
-    if (!this.#context.events.active) return;
+    const offer = this.#context.events.offer(type, topic, outcomes.length);
+    if (offer === undefined) return;
     for (const [index, outcome] of outcomes.entries()) {
       const taskId = ids[index];
-      if (outcome.kind !== "done" || taskId === undefined) continue;
+      if (outcome.kind !== "done" || taskId === undefined || !offer.admits(taskId, outcome.externalId)) continue;
       this.#context.events.emit({
         type,
         atMs: this.now(),

@@ -1,55 +1,108 @@
 /**
  * Appends events to the store's log, in batches, and only while somebody
- * watches: at full speed events would cost as much as the tasks themselves.
+ * watches: at full speed events would cost as much as the tasks themselves. For
+ * the same reason so many a second are appended and no more: see EventBound.
  *
- * Events are told after the stored change they are about. When the log cannot
- * keep up, or the store is away, the oldest waiting ones are dropped and
- * counted; they never slow a task.
+ * Events are told after the stored change they are about. When there are more
+ * than may be told, the log cannot keep up, or the store is away, some are
+ * dropped; they never slow a task. The next entry of the log says what was
+ * dropped before it, and one that says only that follows soon if there is none.
  */
 import { LIMITS } from "../domain/limits.js";
 import type { Millis } from "../domain/task.js";
+import { type Clock, pause } from "../lib/clock.js";
 import type { Log } from "../lib/log.js";
 import type { Store } from "../store/store.js";
-import { encodeEvents, type TaskqueueEvent } from "./events.js";
+import { EventBound, type TopicShare } from "./event-bound.js";
+import { EventLosses } from "./event-losses.js";
+import { EventWishes } from "./event-wishes.js";
+import { type EventType, encodeEvents, isRare, type TaskqueueEvent } from "./events.js";
 
 const BATCH_MAX = 500;
+/** Under load the log is written and read in turns of this length: each costs every watcher a message. */
+const TURN_MS = 100;
+/** How soon a log that was away is told again that events were lost. */
+const RETRY_MS = 1_000;
+
+export interface EventLogOptions {
+  readonly log: Log;
+  readonly clock: Clock;
+  /** Whether events are wanted though nobody watches. */
+  readonly always: boolean;
+  /** Events appended per second; 0: no bound. */
+  readonly perSecond: number;
+  readonly now: () => Millis;
+}
+
+/** Events of one type and topic, of which some may be told. */
+export interface EventOffer {
+  /** Whether the event of that task is to be built and emitted. An empty external id is none. */
+  admits(taskId: string, externalId: string): boolean;
+}
+
+const ALL: EventOffer = { admits: () => true };
 
 export class EventLog {
+  readonly wishes = new EventWishes();
   readonly #store: Store;
-  readonly #log: Log;
-  readonly #always: boolean;
-  readonly #now: () => Millis;
+  readonly #options: EventLogOptions;
+  readonly #bound: EventBound | undefined;
+  readonly #losses = new EventLosses(this.wishes);
   #watchedUntilMs = 0;
   #pending: TaskqueueEvent[] = [];
   #appending: Promise<void> | undefined;
-  #dropped = 0;
+  /** Cuts the turns short. */
+  #flushing = new AbortController();
 
-  constructor(store: Store, options: { log: Log; always: boolean; now: () => Millis }) {
+  constructor(store: Store, options: EventLogOptions) {
+    const { clock, perSecond } = options;
     this.#store = store;
-    this.#log = options.log;
-    this.#always = options.always;
-    this.#now = options.now;
+    this.#options = options;
+    this.#bound = perSecond > 0 ? new EventBound(perSecond, () => clock.monotonic()) : undefined;
   }
 
-  /** Whether events are wanted now: look before you build one. */
-  get active(): boolean {
-    return this.#always || this.#watchedUntilMs > this.#now();
+  get #active(): boolean {
+    return this.#options.always || this.#watchedUntilMs > this.#options.now();
   }
 
-  /** Events lost because the log was too slow or away. */
+  /** Events lost so far: over the bound, or because the log was too slow or away. */
   get dropped(): number {
-    return this.#dropped;
+    return this.#losses.count;
   }
 
   watchedUntil(untilMs: Millis): void {
     this.#watchedUntilMs = Math.max(this.#watchedUntilMs, untilMs);
   }
 
+  /** Ask before events are built. Undefined while nobody wants any. `topic` is empty for events of none. */
+  offer(type: EventType, topic: string, count: number): EventOffer | undefined {
+    if (!this.#active) return undefined;
+    if (this.#bound === undefined) return ALL;
+    const rare = isRare(type);
+    const share = this.#bound.offer(topic, rare ? 0 : count);
+    return { admits: (taskId, externalId) => this.#admits(type, topic, share, rare, taskId, externalId) };
+  }
+
+  #admits(
+    type: EventType,
+    topic: string,
+    share: TopicShare,
+    rare: boolean,
+    taskId: string,
+    externalId: string,
+  ): boolean {
+    const sure = rare || this.wishes.wants(taskId, externalId);
+    if (this.#bound === undefined || this.#bound.admits(share, taskId, sure)) return true;
+    this.#losses.note(type, topic, sure);
+    this.#appending ??= this.#append();
+    return false;
+  }
+
+  /** An event that an offer admitted. */
   emit(event: TaskqueueEvent): void {
-    if (!this.active) return;
     if (this.#pending.length >= LIMITS.pendingEventsMax) {
       this.#pending.splice(0, BATCH_MAX);
-      this.#dropped += BATCH_MAX;
+      this.#losses.noteAny(BATCH_MAX);
     }
     this.#pending.push(event);
     this.#appending ??= this.#append();
@@ -57,20 +110,53 @@ export class EventLog {
 
   /** Resolves once everything emitted so far is appended or given up. */
   async flush(): Promise<void> {
+    this.#flushing.abort();
     while (this.#appending !== undefined) await this.#appending;
+    this.#flushing = new AbortController();
   }
 
   async #append(): Promise<void> {
     await new Promise((resolve) => setImmediate(resolve));
-    while (this.#pending.length > 0) {
-      const batch = this.#pending.splice(0, BATCH_MAX);
-      try {
-        await this.#store.appendEvents(encodeEvents(batch));
-      } catch (error) {
-        this.#dropped += batch.length;
-        this.#log.warn({ err: error, events: batch.length }, "events were lost: the log could not be written");
+    let inTurn = 0;
+    let failed = false;
+    for (;;) {
+      if (this.#pending.length === 0) {
+        if (!this.#losses.any || !this.#active || (failed && this.#flushing.signal.aborted)) break;
+        // There will be events to tell it with, most likely.
+        await this.#pause(failed ? RETRY_MS : TURN_MS);
       }
+      const events = this.#pending.splice(0, BATCH_MAX);
+      failed = !(await this.#appendBatch(events));
+      inTurn += events.length;
+      if (this.#pending.length >= BATCH_MAX || !this.#isLoad(inTurn)) continue;
+      await this.#pause(TURN_MS);
+      inTurn = 0;
     }
     this.#appending = undefined;
+  }
+
+  /** Whether so many events in a turn are more than a twentieth of what the bound lets through. */
+  #isLoad(inTurn: number): boolean {
+    const { perSecond } = this.#options;
+    return perSecond > 0 && inTurn >= (perSecond * TURN_MS) / 1_000 / 20;
+  }
+
+  #pause(ms: Millis): Promise<void> {
+    return pause(this.#options.clock, ms, this.#flushing.signal);
+  }
+
+  /** Whether the log took it. */
+  async #appendBatch(events: readonly TaskqueueEvent[]): Promise<boolean> {
+    const lost = this.#losses.take();
+    try {
+      await this.#store.appendEvents(encodeEvents(lost === undefined ? { events } : { events, lost }));
+      return true;
+    } catch (error) {
+      this.#losses.noteAny(events.length);
+      if (events.length > 0) {
+        this.#options.log.warn({ err: error, events: events.length }, "events were lost: the log could not be written");
+      }
+      return false;
+    }
   }
 }

@@ -1,6 +1,7 @@
 /**
  * What happened, as the engine tells it: the events of Watch, the console and
- * the tests. In the store's log they are JSON, one batch per entry.
+ * the tests. In the store's log they are JSON, one batch per entry, with what was
+ * dropped before it.
  */
 import type { Millis, Progress } from "../domain/task.js";
 
@@ -37,11 +38,41 @@ export interface TaskqueueEvent {
   readonly progress?: Progress;
 }
 
-export function encodeEvents(events: readonly TaskqueueEvent[]): Uint8Array {
-  return Buffer.from(JSON.stringify(events));
+/** What is known of events that were dropped. */
+export interface LostEvents {
+  readonly types: readonly EventType[];
+  /** Unset: of any topic, or of none. */
+  readonly topics?: readonly string[];
+  /** Who told all the same what was wished for by id, and up to which wish; see EventWishes. */
+  readonly kept?: { readonly by: string; readonly wishes: number };
 }
 
-export function decodeEvents(batch: Uint8Array): TaskqueueEvent[] {
-  const parsed: unknown = JSON.parse(Buffer.from(batch).toString());
-  return Array.isArray(parsed) ? parsed : [];
+/** An entry of the log. */
+export interface EventBatch {
+  readonly events: readonly TaskqueueEvent[];
+  /** Events that were dropped before these. */
+  readonly lost?: LostEvents;
+}
+
+const OFTEN: ReadonlySet<EventType> = new Set<EventType>([
+  "TASK_ENQUEUE",
+  "TASK_START",
+  "TASK_COMPLETION",
+  "TASK_PROGRESS",
+]);
+
+/** Whether it is an event that people look for, and that an orderly life does not have. */
+export function isRare(type: EventType): boolean {
+  return !OFTEN.has(type);
+}
+
+export function encodeEvents({ events, lost }: EventBatch): Uint8Array {
+  return Buffer.from(JSON.stringify(lost === undefined ? events : [{ lost }, ...events]));
+}
+
+export function decodeEvents(batch: Uint8Array): EventBatch {
+  const parsed: unknown = JSON.parse(Buffer.from(batch.buffer, batch.byteOffset, batch.byteLength).toString());
+  if (!Array.isArray(parsed)) return { events: [] };
+  const [first] = parsed;
+  return first?.lost === undefined ? { events: parsed } : { events: parsed.slice(1), lost: first.lost };
 }

@@ -1,4 +1,4 @@
-/** The events a lane tells, each after the stored change. Nothing is built while nobody watches. */
+/** The events a lane tells, each after the stored change. Nothing is built while nobody watches, or of what is not to be told. */
 import type { TopicName } from "../domain/ids.js";
 import type { Progress } from "../domain/task.js";
 import type { CompleteOutcome, FailOutcome, Leased, NewTask, ReleaseOutcome } from "../store/store.js";
@@ -13,9 +13,10 @@ export function enqueued(
   tasks: readonly NewTask[],
   created: readonly boolean[],
 ): void {
-  if (!context.events.active) return;
+  const offer = context.events.offer("TASK_ENQUEUE", topic, tasks.length);
+  if (offer === undefined) return;
   for (const [index, { id, head }] of tasks.entries()) {
-    if (!created[index]) continue;
+    if (!created[index] || !offer.admits(id, head.externalId)) continue;
     context.events.emit({
       type: "TASK_ENQUEUE",
       atMs: context.now(),
@@ -33,9 +34,12 @@ export function started(
   leased: readonly Leased[],
   grants: readonly Grant[],
 ): void {
-  if (leased.length === 0 || !context.events.active) return;
+  if (leased.length === 0) return;
+  const offer = context.events.offer("TASK_START", topic, leased.length);
+  if (offer === undefined) return;
   const workers = new Map(grants.map((grant) => [grant.ref.id, grant.session.worker]));
   for (const lease of leased) {
+    if (!offer.admits(lease.id, lease.head.externalId)) continue;
     context.events.emit({
       type: "TASK_START",
       atMs: lease.leasedAtMs,
@@ -51,26 +55,28 @@ export function started(
 
 export function completed(
   context: EngineContext,
+  topic: TopicName,
   leases: readonly HeldLease[],
   outcomes: readonly CompleteOutcome[],
 ): void {
-  if (!context.events.active) return;
+  const offer = context.events.offer("TASK_COMPLETION", topic, leases.length);
+  if (offer === undefined) return;
   for (const [index, lease] of leases.entries()) {
-    if (outcomes[index] === "completed") context.events.emit(ended(context, "TASK_COMPLETION", lease));
+    if (outcomes[index] !== "completed" || !offer.admits(lease.id, lease.head.externalId)) continue;
+    context.events.emit(ended(context, "TASK_COMPLETION", lease));
   }
 }
 
 export function failed(context: EngineContext, lease: HeldLease, error: string, outcome: FailOutcome): void {
-  if (!context.events.active) return;
   switch (outcome) {
     case "retried":
-      context.events.emit({ ...ended(context, "TASK_RETRY", lease), error, attempt: attemptOfLease(lease) + 1 });
+      tellEnd(context, "TASK_RETRY", lease, { error, attempt: attemptOfLease(lease) + 1 });
       return;
     case "buried":
-      context.events.emit({ ...ended(context, "TASK_FAILURE", lease), error });
+      tellEnd(context, "TASK_FAILURE", lease, { error });
       return;
     case "aborted":
-      context.events.emit({ ...ended(context, "TASK_CANCEL", lease), error });
+      tellEnd(context, "TASK_CANCEL", lease, { error });
       return;
     case "lease_lost":
       return;
@@ -78,12 +84,23 @@ export function failed(context: EngineContext, lease: HeldLease, error: string, 
 }
 
 export function released(context: EngineContext, lease: HeldLease, outcome: ReleaseOutcome): void {
-  if (!context.events.active || outcome === "lease_lost") return;
-  context.events.emit(ended(context, outcome === "aborted" ? "TASK_CANCEL" : "TASK_RELEASE", lease));
+  if (outcome === "lease_lost") return;
+  tellEnd(context, outcome === "aborted" ? "TASK_CANCEL" : "TASK_RELEASE", lease);
 }
 
 export function progressed(context: EngineContext, lease: HeldLease, progress: Progress): void {
-  if (context.events.active) context.events.emit({ ...ended(context, "TASK_PROGRESS", lease), progress });
+  tellEnd(context, "TASK_PROGRESS", lease, { progress });
+}
+
+function tellEnd(
+  context: EngineContext,
+  type: EventType,
+  lease: HeldLease,
+  particulars: Pick<TaskqueueEvent, "error" | "attempt" | "progress"> = {},
+): void {
+  const offer = context.events.offer(type, lease.topic, 1);
+  if (!offer?.admits(lease.id, lease.head.externalId)) return;
+  context.events.emit({ ...ended(context, type, lease), ...particulars });
 }
 
 function ended(context: EngineContext, type: EventType, lease: HeldLease): TaskqueueEvent {

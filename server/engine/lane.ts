@@ -224,7 +224,7 @@ export class Lane {
     const outcomes = await this.#untilStored(() => this.#ask(this.#completeCall(completions)));
     if (!outcomes) return abandon(batch);
     this.#onEnded();
-    tell.completed(this.#context, completions, outcomes);
+    tell.completed(this.#context, this.topic, completions, outcomes);
     for (const [index, { lease, receipt }] of batch.entries()) receipt.stored(lease, outcomes[index] !== "lease_lost");
   }
 

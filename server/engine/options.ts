@@ -25,6 +25,8 @@ export interface EngineOptions {
   readonly cancelGraceMs: number;
   /** Whether events are appended only while somebody watches. */
   readonly events: "watched" | "always";
+  /** Events appended per second, at most; 0: no bound. */
+  readonly eventsPerSecond: number;
 }
 
 export const DEFAULT_ENGINE_OPTIONS: EngineOptions = {
@@ -41,4 +43,5 @@ export const DEFAULT_ENGINE_OPTIONS: EngineOptions = {
   scrubMs: DEFAULTS.scrubMs,
   cancelGraceMs: DEFAULTS.cancelGraceMs,
   events: "watched",
+  eventsPerSecond: DEFAULTS.eventsPerSecond,
 };

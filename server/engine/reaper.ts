@@ -9,10 +9,9 @@
 
 import type { TopicName } from "../domain/ids.js";
 import { LIMITS } from "../domain/limits.js";
-import type { Millis } from "../domain/task.js";
 import type { Expired, SessionRecord } from "../store/store.js";
 import type { EngineContext } from "./context.js";
-import type { TaskqueueEvent } from "./events.js";
+import type { EventType } from "./events.js";
 
 const SESSIONS_PER_TICK = 20;
 const TICK_MS_MIN = 50;
@@ -75,33 +74,32 @@ export async function endLeases(
       });
       more = answer.more;
       count += answer.expired.length;
-      if (context.events.active) {
-        for (const expired of answer.expired) tellExpired(context, topic, session.worker, expired, error);
-      }
+      for (const expired of answer.expired) tellExpired(context, topic, session.worker, expired, error);
     }
   }
   return count;
 }
 
+const TOLD = {
+  expired: ["TASK_EXPIRE"],
+  buried: ["TASK_EXPIRE", "TASK_FAILURE"],
+  released: ["TASK_RELEASE"],
+  aborted: ["TASK_CANCEL"],
+} as const satisfies Record<Expired["outcome"], readonly EventType[]>;
+
 function tellExpired(context: EngineContext, topic: TopicName, worker: string, expired: Expired, error: string): void {
-  const atMs: Millis = context.now();
-  const base = {
-    atMs,
-    broker: context.options.broker,
-    worker,
-    topic,
-    taskId: expired.id,
-    attempt: Math.max(1, expired.failures + expired.lostLeases),
-    ...(expired.externalId === "" ? {} : { externalId: expired.externalId }),
-  };
-  const events: Record<Expired["outcome"], TaskqueueEvent[]> = {
-    expired: [{ ...base, type: "TASK_EXPIRE", error }],
-    buried: [
-      { ...base, type: "TASK_EXPIRE", error },
-      { ...base, type: "TASK_FAILURE", error },
-    ],
-    released: [{ ...base, type: "TASK_RELEASE" }],
-    aborted: [{ ...base, type: "TASK_CANCEL" }],
-  };
-  for (const event of events[expired.outcome]) context.events.emit(event);
+  for (const type of TOLD[expired.outcome]) {
+    if (!context.events.offer(type, topic, 1)?.admits(expired.id, expired.externalId)) continue;
+    context.events.emit({
+      type,
+      atMs: context.now(),
+      broker: context.options.broker,
+      worker,
+      topic,
+      taskId: expired.id,
+      attempt: Math.max(1, expired.failures + expired.lostLeases),
+      ...(expired.externalId === "" ? {} : { externalId: expired.externalId }),
+      ...(type === "TASK_EXPIRE" || type === "TASK_FAILURE" ? { error } : {}),
+    });
+  }
 }

@@ -5,19 +5,22 @@
  * event to the watchers whose filter it passes. A watcher that reads too slowly
  * loses what does not fit its queue and is told so; it never slows the hub, and
  * the hub never slows a task: what watchers cost is bounded by a number of
- * events per second, of which each has an equal share. A watcher that begins at an older cursor reads the
- * log by itself until it reaches the hub.
+ * events per second, of which each has an equal share. Of more, the hub chooses
+ * once for all watchers what they see: whole stories, and what is rare. A
+ * watcher that begins at an older cursor reads the log by itself until it
+ * reaches the hub.
  */
 import { TaskqueueError } from "../domain/errors.js";
 import { LIMITS } from "../domain/limits.js";
 import { pause } from "../lib/clock.js";
 import type { EventEntry } from "../store/store.js";
 import type { EngineContext } from "./context.js";
-import { decodeEvents, type EventType, type TaskqueueEvent } from "./events.js";
+import { EventBound } from "./event-bound.js";
+import type { Wish } from "./event-wishes.js";
+import { decodeEvents, isRare } from "./events.js";
+import { type ReadEvent, Watcher, type WatchFilter } from "./watcher.js";
 
 const READ_LIMIT = 100;
-/** Events of one page, which must fit a message of the usual 4 MiB. */
-const PAGE_EVENTS_MAX = 500;
 const READ_WAIT_MS = 2_000;
 /** Entries the hub remembers, for watchers that catch up with it. */
 const RECENT_MAX = 500;
@@ -25,139 +28,6 @@ const RECENT_MAX = 500;
 const RECENT_BYTES_MAX = 4 * 1024 * 1024;
 /** How long a watch is announced for; refreshed at a third of it. */
 const ANNOUNCE_MS = 15_000;
-
-export interface WatchFilter {
-  readonly topics: ReadonlySet<string>;
-  readonly taskIds: ReadonlySet<string>;
-  readonly externalIds: ReadonlySet<string>;
-  readonly types: ReadonlySet<EventType>;
-}
-
-export interface WatchPage {
-  readonly events: readonly TaskqueueEvent[];
-  readonly cursor: string;
-  /** Events before these were lost to this watcher. */
-  readonly dropped: boolean;
-}
-
-export function passes(filter: WatchFilter, event: TaskqueueEvent): boolean {
-  return (
-    admits(filter.types, event.type) &&
-    admits(filter.topics, event.topic) &&
-    admits(filter.taskIds, event.taskId) &&
-    admits(filter.externalIds, event.externalId)
-  );
-}
-
-function admits<Value>(wanted: ReadonlySet<Value>, value: Value | undefined): boolean {
-  return wanted.size === 0 || (value !== undefined && wanted.has(value));
-}
-
-/** Events of one entry of the log that passed a watcher's filter. */
-interface Passed {
-  readonly events: readonly TaskqueueEvent[];
-  readonly cursor: string;
-}
-
-/** One watcher: a bounded queue between the hub and a stream. */
-export class Watcher {
-  readonly #filter: WatchFilter;
-  #queue: Passed[] = [];
-  /** Events in the queue. */
-  #count = 0;
-  /** Where the watcher stands when the queue is taken. */
-  #cursor: string;
-  #dropped = false;
-  /** Set while the hub still reads entries that this watcher has read by itself. */
-  #skipTo: string | undefined;
-  /** Events this watcher may be handed now; grows with time up to a second's share. */
-  #allowance = Number.POSITIVE_INFINITY;
-  #allowedAt = 0;
-  #notify: (() => void) | undefined;
-
-  constructor(filter: WatchFilter, cursor: string) {
-    this.#filter = filter;
-    this.#cursor = cursor;
-  }
-
-  push(events: readonly TaskqueueEvent[], cursor: string): void {
-    const passed = events.filter((event) => passes(this.#filter, event));
-    this.#cursor = cursor;
-    if (passed.length === 0) return;
-    this.#queue.push({ events: passed, cursor });
-    this.#count += passed.length;
-    if (this.#count > LIMITS.watcherEventsMax) {
-      this.#queue = [];
-      this.#count = 0;
-      this.#dropped = true;
-    }
-    this.#wake();
-  }
-
-  /** What the hub reads up to and with this cursor is known already. */
-  skipTo(cursor: string): void {
-    this.#skipTo = cursor;
-  }
-
-  /** An entry the hub read. `now` is on the monotonic clock; `share` is of events per second. */
-  follow(events: readonly TaskqueueEvent[], cursor: string, now: number, share: number): void {
-    if (this.#skipTo !== undefined) {
-      if (this.#skipTo === cursor) this.#skipTo = undefined;
-      return;
-    }
-    this.#allowance = Math.min(share, this.#allowance + ((now - this.#allowedAt) * share) / 1_000);
-    this.#allowedAt = now;
-    if (this.#allowance <= 0) {
-      this.gap(cursor);
-      return;
-    }
-    const before = this.#count;
-    this.push(events, cursor);
-    this.#allowance -= Math.max(0, this.#count - before);
-  }
-
-  /** Events were lost; the watcher goes on after `cursor`, if one is given. */
-  gap(cursor = this.#cursor): void {
-    this.#cursor = cursor;
-    this.#dropped = true;
-    this.#wake();
-  }
-
-  #wake(): void {
-    const notify = this.#notify;
-    this.#notify = undefined;
-    notify?.();
-  }
-
-  /** Resolves when there is something to take. */
-  filled(): Promise<void> {
-    if (this.#count > 0 || this.#dropped) return Promise.resolve();
-    return new Promise((resolve) => {
-      this.#notify = resolve;
-    });
-  }
-
-  /** Takes as much as fits a page: whole entries of the log, so that its cursor can be resumed from. */
-  take(): WatchPage {
-    let entries = 0;
-    let count = 0;
-    for (const { events } of this.#queue) {
-      if (entries > 0 && count + events.length > PAGE_EVENTS_MAX) break;
-      count += events.length;
-      entries++;
-    }
-    const taken = this.#queue.splice(0, entries);
-    this.#count -= count;
-    const last = this.#queue.length > 0 ? taken.at(-1) : undefined;
-    const page = {
-      events: taken.flatMap(({ events }) => events),
-      cursor: last?.cursor ?? this.#cursor,
-      dropped: this.#dropped,
-    };
-    this.#dropped = false;
-    return page;
-  }
-}
 
 type State =
   | { readonly kind: "idle" }
@@ -170,9 +40,11 @@ export class WatchHub {
   #recent: EventEntry[] = [];
   #recentBytes = 0;
   #count = 0;
+  readonly #bound: EventBound;
 
   constructor(context: EngineContext) {
     this.#context = context;
+    this.#bound = new EventBound(LIMITS.watchedEventsPerSecond, () => context.clock.monotonic());
   }
 
   /** Joins; the watcher is fed until `leave`. Throws TOO_MANY_WATCHERS or STORE_UNAVAILABLE. */
@@ -183,23 +55,26 @@ export class WatchHub {
       });
     }
     this.#count++;
+    const { wishes } = this.#context.events;
+    const wish = wishes.add(filter);
     try {
       const reading = await this.#start();
-      const watcher = new Watcher(filter, reading.cursor);
+      const watcher = new Watcher({ filter, wish, keeper: wishes.keeper, cursor: reading.cursor });
       if (after === "") this.#watchers.add(watcher);
       else await this.#catchUp(watcher, after, reading);
       return watcher;
     } catch (error) {
-      this.#left();
+      this.#left(wish);
       throw error;
     }
   }
 
   leave(watcher: Watcher): void {
-    if (this.#watchers.delete(watcher)) this.#left();
+    if (this.#watchers.delete(watcher)) this.#left(watcher.wish);
   }
 
-  #left(): void {
+  #left(wish: Wish): void {
+    this.#context.events.wishes.remove(wish);
     this.#count--;
     if (this.#count === 0) this.stop();
   }
@@ -276,10 +151,16 @@ export class WatchHub {
 
   #spread(entry: EventEntry): void {
     this.#remember(entry);
-    const events = decodeEvents(entry.batch);
+    const { events, lost } = decodeEvents(entry.batch);
+    const share = LIMITS.watchedEventsPerSecond / Math.max(1, this.#watchers.size);
+    this.#bound.perSecond = share;
+    const read = events.map((event): ReadEvent => {
+      const { type, topic = "", taskId = "" } = event;
+      const rare = isRare(type);
+      return { event, chosen: this.#bound.admits(this.#bound.offer(topic, rare ? 0 : 1), taskId, rare) };
+    });
     const now = this.#context.clock.monotonic();
-    const share = LIMITS.watchedEventsPerSecond / this.#watchers.size;
-    for (const watcher of this.#watchers) watcher.follow(events, entry.cursor, now, share);
+    for (const watcher of this.#watchers) watcher.follow(read, lost, { cursor: entry.cursor, now, share });
   }
 
   /** Forgets the oldest once there is twice as much as it should keep. */

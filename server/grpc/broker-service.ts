@@ -12,7 +12,7 @@ import { invalid, TaskqueueError } from "../domain/errors.js";
 import { LIMITS } from "../domain/limits.js";
 import type { Broker } from "../engine/broker.js";
 import { EVENT_TYPES as ENGINE_EVENT_TYPES, type EventType as EngineEventType } from "../engine/events.js";
-import type { WatchFilter } from "../engine/watch-hub.js";
+import type { WatchFilter } from "../engine/watcher.js";
 import type { Clock } from "../lib/clock.js";
 import type { Log } from "../lib/log.js";
 import { EVENT_TYPES, toEvent, toStats } from "./convert.js";

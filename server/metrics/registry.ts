@@ -42,7 +42,7 @@ export class Metrics {
 
   readonly eventsDropped = new Gauge({
     name: "taskqueue_events_dropped_total",
-    help: "Events that could not be appended to the log.",
+    help: "Events that watchers were not told of: more than --events-per-second, or the log was away.",
     registers: [this.registry],
   });
 

@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { LIMITS } from "../../server/domain/limits.js";
 import type { EventType, TaskqueueEvent } from "../../server/engine/events.js";
 import { encodeEvents } from "../../server/engine/events.js";
-import type { Watcher, WatchFilter } from "../../server/engine/watch-hub.js";
+import type { Watcher, WatchFilter } from "../../server/engine/watcher.js";
 import { settle } from "../support/clock.js";
 import { TestEngine, TOPIC } from "../support/engine.js";
 import { newTask, topicName } from "../support/task-factory.js";
@@ -167,7 +167,7 @@ describe("a watcher", () => {
   });
 
   test("that reads too slowly is told so, and goes on from now", async () => {
-    await using engine = await TestEngine.start();
+    await using engine = await TestEngine.start({ options: { eventsPerSecond: 0 } });
     const watcher = await engine.broker.watch(filter(), "");
     const many = LIMITS.watcherEventsMax / 1_000 + 1;
     for (let batch = 0; batch < many; batch += 1) {
@@ -183,7 +183,7 @@ describe("a watcher", () => {
   });
 
   test("takes pages that fit a message, each with the cursor to go on from", async () => {
-    await using engine = await TestEngine.start();
+    await using engine = await TestEngine.start({ options: { eventsPerSecond: 0 } });
     const watcher = await engine.broker.watch(filter(), "");
     for (let batch = 0; batch < 4; batch += 1) {
       await engine.enqueue(Array.from({ length: 1_000 }, (_, index) => `b${batch}-${index}`));
@@ -265,7 +265,7 @@ describe("resuming after a cursor", () => {
     const ids = Array.from({ length: 350 }, (_, index) => `task-${index}`);
     for (const taskId of ids) {
       const event: TaskqueueEvent = { type: "TASK_FAILURE", atMs: 0, broker: "b", topic: "clicks", taskId, error };
-      await engine.backend.appendEvents(encodeEvents([event]));
+      await engine.backend.appendEvents(encodeEvents({ events: [event] }));
     }
     const seen: TaskqueueEvent[] = [];
     await until("the hub has read them all", async () => {
@@ -289,7 +289,7 @@ describe("resuming after a cursor", () => {
     const { cursor } = await read(first);
     const event: TaskqueueEvent = { type: "TASK_ENQUEUE", atMs: 0, broker: "b", topic: "clicks", taskId: "x" };
     for (let index = 0; index < LIMITS.eventLogMax + 10; index += 1) {
-      await engine.backend.appendEvents(encodeEvents([event]));
+      await engine.backend.appendEvents(encodeEvents({ events: [event] }));
     }
     const again = await engine.broker.watch(filter(), cursor);
     expect((await read(again)).dropped).toBe(true);
