@@ -60,6 +60,8 @@ export class EventWatch implements Watch {
   readonly #events: AsyncGenerator<WatchEvent, void, undefined>;
   #first: Promise<IteratorResult<WatchEvent, void>> | undefined;
   #isClosed = false;
+  /** Whether events were lost before the next one; a new stream does not say it again. */
+  #dropped = false;
   /** Ends the stream that is open now. */
   #cancel: (() => void) | undefined;
   readonly #onAbort = () => void this.close();
@@ -170,18 +172,17 @@ export class EventWatch implements Watch {
           trailer = received;
         },
       });
-      let dropped = false;
       for await (const response of responses) {
         cancelTimer(silence);
-        dropped ||= response.dropped;
+        this.#dropped ||= response.dropped;
         const events: WatchEvent[] = [];
         response.events.forEach((event, index) => {
           const isLast = index === response.events.length - 1;
           const cursor = isLast ? response.cursor : this.#request.after;
-          const converted = eventFromWire(event, { cursor, dropped });
+          const converted = eventFromWire(event, { cursor, dropped: this.#dropped });
           if (converted === undefined) return;
           events.push(converted);
-          dropped = false;
+          this.#dropped = false;
         });
         this.#ready.resolve(response.cursor);
         // While the consumer is busy with these, the broker's silence is of our own making.

@@ -15,8 +15,8 @@
 const WINDOW_MS = 1_000;
 /** As long as this at least, when it does not. */
 const WINDOW_MS_MIN = 100;
-/** Aims below the bound, so that stories are seldom cut short by an empty bucket. */
-const AIM = 0.9;
+/** Aims at so much of the bound when the bucket is empty, and at all of it when it is full: stories are cut short when it runs dry. */
+const AIM_MIN = 0.7;
 /** Part of the bucket that only sure events may take. */
 const KEPT = 0.25;
 const ALL = 2 ** 32;
@@ -84,14 +84,15 @@ export class EventBound {
 
   #goOn(): void {
     const now = this.#monotonic();
-    if (now > this.#filledAt) {
-      const filled = this.#tokens + ((now - this.#filledAt) * this.#perSecond) / 1_000;
-      this.#tokens = Math.min(this.#perSecond, filled);
-      this.#filledAt = now;
-    }
+    const quietMs = now - this.#filledAt;
+    this.#tokens = Math.min(this.#perSecond, this.#tokens + (quietMs * this.#perSecond) / 1_000);
+    this.#filledAt = now;
     const passedMs = now - this.#chosenAt;
     if (passedMs < (this.#isDry ? WINDOW_MS_MIN : WINDOW_MS)) return;
-    this.#choose((this.#perSecond * AIM * passedMs) / 1_000 - this.#sure);
+    const aim = AIM_MIN + (1 - AIM_MIN) * (this.#tokens / this.#perSecond);
+    const room = (this.#perSecond * aim * passedMs) / 1_000 - this.#sure;
+    // What was before a quiet time tells nothing about what comes after.
+    this.#choose(quietMs < WINDOW_MS ? room : Number.POSITIVE_INFINITY);
     this.#chosenAt = now;
     this.#isDry = false;
     this.#sure = 0;
@@ -111,12 +112,13 @@ export class EventBound {
   }
 }
 
-/** A number from 0 to 2^32 that is the task's alone, as good as random. Of a long id it looks at some 16 characters, the last one among them. */
+/** A number from 0 to 2^32 that is the task's alone, as good as random. It looks at some 32 pairs of characters at most. */
 function storyOf(taskId: string): number {
-  const step = 1 + (taskId.length >> 4);
-  let hash = 0x811c9dc5;
-  for (let index = taskId.length - 1; index >= 0; index -= step) {
-    hash = Math.imul(hash ^ taskId.charCodeAt(index), 0x01000193);
+  const step = 2 + 2 * (taskId.length >> 6);
+  let hash = taskId.charCodeAt(0);
+  for (let index = taskId.length - 1; index > 0; index -= step) {
+    hash = Math.imul(hash ^ taskId.charCodeAt(index) ^ (taskId.charCodeAt(index - 1) << 8), 0x01000193);
+    hash ^= hash >>> 15;
   }
   hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
   hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);

@@ -36,6 +36,8 @@ export interface TaskqueueEvent {
   readonly durationMs?: Millis;
   readonly error?: string;
   readonly progress?: Progress;
+  /** How watchers are sent it, once one was: whoever sends it keeps it here for the others. */
+  wire?: Uint8Array;
 }
 
 /** What is known of events that were dropped. */

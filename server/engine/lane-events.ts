@@ -15,8 +15,9 @@ export function enqueued(
 ): void {
   const offer = context.events.offer("TASK_ENQUEUE", topic, tasks.length);
   if (offer === undefined) return;
-  for (const [index, { id, head }] of tasks.entries()) {
-    if (!created[index] || !offer.admits(id, head.externalId)) continue;
+  let index = 0;
+  for (const { id, head } of tasks) {
+    if (!created[index++] || !offer.admits(id, head.externalId)) continue;
     context.events.emit({
       type: "TASK_ENQUEUE",
       atMs: context.now(),
@@ -61,8 +62,9 @@ export function completed(
 ): void {
   const offer = context.events.offer("TASK_COMPLETION", topic, leases.length);
   if (offer === undefined) return;
-  for (const [index, lease] of leases.entries()) {
-    if (outcomes[index] !== "completed" || !offer.admits(lease.id, lease.head.externalId)) continue;
+  let index = 0;
+  for (const lease of leases) {
+    if (outcomes[index++] !== "completed" || !offer.admits(lease.id, lease.head.externalId)) continue;
     context.events.emit(ended(context, "TASK_COMPLETION", lease));
   }
 }

@@ -81,6 +81,8 @@ export class Watcher {
   #allowance = Number.POSITIVE_INFINITY;
   #allowedAt = 0;
   #notify: (() => void) | undefined;
+  /** How many events it takes for that. */
+  #notifyAt = 0;
 
   constructor({ filter, wish, keeper, cursor }: WatcherParts) {
     this.#filter = filter;
@@ -159,24 +161,35 @@ export class Watcher {
       this.#count = 0;
       this.#dropped = true;
     }
-    if (this.#isFilled) this.#wake();
+    this.#wake();
   }
 
   #wake(): void {
     const notify = this.#notify;
+    if (notify === undefined || !this.#has(this.#notifyAt)) return;
     this.#notify = undefined;
-    notify?.();
+    notify();
   }
 
-  get #isFilled(): boolean {
-    return this.#count > 0 || this.#dropped;
+  #has(events: number): boolean {
+    return this.#count >= events || (this.#dropped && events <= 1);
   }
 
-  /** Resolves when there is something to take. */
+  /** Resolves when there is something to take; one at a time may wait. */
   filled(): Promise<void> {
-    if (this.#isFilled) return Promise.resolve();
+    return this.#until(1);
+  }
+
+  /** Resolves when there is a whole page to take. */
+  full(): Promise<void> {
+    return this.#until(PAGE_EVENTS_MAX);
+  }
+
+  #until(events: number): Promise<void> {
+    if (this.#has(events)) return Promise.resolve();
     return new Promise((resolve) => {
       this.#notify = resolve;
+      this.#notifyAt = events;
     });
   }
 

@@ -27,6 +27,8 @@ import type { WatchMessage } from "./watch-codec.js";
 const PIPELINE_MAX = 64;
 const SIGN_OF_LIFE_MS = 5_000;
 const STATS_MS = 1_000;
+/** A watcher is sent what there is at once, and then as long nothing unless a page is full: each message costs as much as many events. */
+const PAGE_MS = 200;
 
 export function brokerService(broker: Broker, clock: Clock, log: Log) {
   const watchStats = new WatchStats(broker, clock);
@@ -174,6 +176,7 @@ async function* watch(
   const watcher = await broker.watch(filter, request.after);
   let lastSent = clock.monotonic();
   let lastStats = clock.monotonic();
+  let lastPage = Number.NEGATIVE_INFINITY;
   try {
     const first = watcher.take();
     yield { ...first, own: [] };
@@ -182,6 +185,8 @@ async function* watch(
       const quietLeft = lastSent + SIGN_OF_LIFE_MS - now;
       const statsLeft = wantsStats ? lastStats + STATS_MS - now : Number.POSITIVE_INFINITY;
       await waitFor(watcher.filled(), clock, Math.max(0, Math.min(quietLeft, statsLeft, 1_000)), context.signal);
+      const restMs = lastPage + PAGE_MS - clock.monotonic();
+      if (restMs > 0) await waitFor(watcher.full(), clock, restMs, context.signal);
       if (context.signal.aborted) return;
       const page = watcher.take();
       const own: Event[] = [];
@@ -194,6 +199,7 @@ async function* watch(
       if (page.events.length + own.length === 0 && !page.dropped && clock.monotonic() - lastSent < SIGN_OF_LIFE_MS)
         continue;
       lastSent = clock.monotonic();
+      if (page.events.length > 0 || page.dropped) lastPage = lastSent;
       yield { ...page, own };
     }
     if (!context.signal.aborted) throw new TaskqueueError("DRAINING", "this broker is about to stop");

@@ -38,16 +38,6 @@ const NANOS = 2;
 /** Most events fit; the writer grows for those with an error. */
 const EVENT_BYTES = 160;
 
-const encoded = new WeakMap<TaskqueueEvent, Uint8Array>();
-
-function encodeOnce(event: TaskqueueEvent): Uint8Array {
-  const known = encoded.get(event);
-  if (known) return known;
-  const bytes = encodeEvent(event);
-  encoded.set(event, bytes);
-  return bytes;
-}
-
 function encodeEvent(event: TaskqueueEvent): Uint8Array {
   const writer = new ByteWriter(EVENT_BYTES);
   writer.number(TYPE, EVENT_TYPES[event.type] ?? 0);
@@ -88,7 +78,7 @@ function numberBytes(value: number): number {
 export function encodeWatchMessage({ events, own, cursor, dropped }: WatchMessage): Uint8Array {
   const writer = new ByteWriter(events.length * 128 + 64);
   for (const event of events) {
-    const bytes = encodeOnce(event);
+    const bytes = (event.wire ??= encodeEvent(event));
     writer.head(EVENTS, bytes.length);
     writer.raw(bytes);
   }
