@@ -90,18 +90,16 @@ function matching(placeholder: string, byDefault: string, rule: string, pattern:
 }
 
 /** How many there may be: 0 for any number. */
-function bound(unit: string, parse: (text: string) => number | undefined, byDefault = "0"): Form<number> {
+function bound(unit: string, parse: (text: string) => number | undefined, byDefault = 0): Form<number> {
   return {
     placeholder: `<${unit}>`,
-    default: byDefault,
+    default: String(byDefault),
     rule: unit === "bytes" ? "a size such as 512MiB or 8GiB, or 0" : "a whole number, 0 or more",
     parse: (text) => within(parse(text), 0, Number.MAX_SAFE_INTEGER),
   };
 }
 
-function wholeNumber(text: string): number | undefined {
-  return /^\d+$/.test(text) ? Number(text) : undefined;
-}
+const wholeNumber = (text: string) => (/^\d+$/.test(text) ? Number(text) : undefined);
 
 const SECOND = 1_000;
 const HOUR = 3_600 * SECOND;
@@ -227,7 +225,7 @@ export const OPTIONS = {
   ),
   eventsPerSecond: option(
     "--events-per-second",
-    bound("events", wholeNumber, String(DEFAULTS.eventsPerSecond)),
+    bound("events", wholeNumber, DEFAULTS.eventsPerSecond),
     "how many events this broker keeps per second, at most; 0 for any number, as it is with --events always",
   ),
   name: option("--name", nameForm, "this broker's name in events and in lists of workers"),
@@ -310,7 +308,6 @@ export function readConfig(flags: Flags, variables: Environment): Config {
     cancelGraceMs: read(OPTIONS.cancelGraceMs),
     drainTimeoutMs: read(OPTIONS.drainTimeoutMs),
     events,
-    // Who wants the log when nobody watches wants the whole of it.
     eventsPerSecond: read(events === "always" ? { ...OPTIONS.eventsPerSecond, default: "0" } : OPTIONS.eventsPerSecond),
     name: read({ ...OPTIONS.name, default: defaultName() }),
     logLevel: read(OPTIONS.logLevel),

@@ -78,7 +78,8 @@ function numberBytes(value: number): number {
 export function encodeWatchMessage({ events, own, cursor, dropped }: WatchMessage): Uint8Array {
   const writer = new ByteWriter(events.length * 128 + 64);
   for (const event of events) {
-    const bytes = (event.wire ??= encodeEvent(event));
+    event.wire ??= encodeEvent(event);
+    const bytes = event.wire;
     writer.head(EVENTS, bytes.length);
     writer.raw(bytes);
   }

@@ -13,8 +13,9 @@ export const watch: Benchmark = {
   method: [
     ...IN_FLIGHT_METHOD.slice(0, 3),
     "The watchers are one process, a Watch each without a filter. A life makes three events: enqueue,",
-    "start, completion. seen %: events received by each, of those that were made; a watcher that reads",
-    "too slowly is told that it missed some, and must not slow the queue.",
+    "start, completion. seen %: events received by each, of those that were made. A broker tells a bounded",
+    "number of events a second (--events-per-second), and its watchers share one of their own. gaps told:",
+    "how often a watcher learned that it had missed some, all watchers together.",
   ],
   options: {
     watchers: { default: "0,1,50", help: "watchers" },

@@ -48,6 +48,7 @@ describe("the table", () => {
       heartbeatMs: 5_000,
       endedWindowMs: 30_000,
       events: "watched",
+      eventsPerSecond: 5_000,
       logLevel: "info",
     });
     expect(config.name).toMatch(/-\d+$/);
@@ -64,6 +65,12 @@ describe("where values come from", () => {
       sweepMs: 7_000,
       redis: undefined,
     });
+  });
+
+  test("a log that is kept always is kept whole, unless a bound is set", () => {
+    expect(readConfig(flags({ events: "always" }), {}).eventsPerSecond).toBe(0);
+    expect(readConfig(flags({ events: "always", "events-per-second": "700" }), {}).eventsPerSecond).toBe(700);
+    expect(readConfig(flags({ "events-per-second": "0" }), {}).eventsPerSecond).toBe(0);
   });
 
   test("an empty flag is refused: a variable of the shell that is not set must not change the store", () => {

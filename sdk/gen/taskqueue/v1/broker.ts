@@ -355,8 +355,9 @@ export interface WatchResponse {
   /** Where the stream stands: give it as `after` to go on from here. */
   cursor: string;
   /**
-   * True when events before this response were lost to this watcher, because
-   * it read too slowly, or because the log no longer reaches back to `after`.
+   * True when events were lost to this watcher since the response before,
+   * because it read too slowly, more happened than is told, or the log no
+   * longer reaches back to `after`. Such a response may be without events.
    */
   dropped: boolean;
 }
@@ -2282,8 +2283,9 @@ export const BrokerServiceDefinition = {
       options: {},
     },
     /**
-     * Streams events as they happen, until the caller cancels. A watcher that
-     * reads too slowly is told how much it missed, and never slows the broker.
+     * Streams events as they happen, until the caller cancels. Watchers never
+     * slow the tasks: a broker tells a bounded number of events a second, what is
+     * rare before the rest, and a watcher is told when it missed some.
      * Errors: INVALID_ARGUMENT; RESOURCE_EXHAUSTED (too many watchers on this
      * broker); UNAVAILABLE (store away or broker draining: watch again after the
      * last cursor seen).
@@ -2330,8 +2332,9 @@ export interface BrokerServiceImplementation<CallContextExt = {}> {
    */
   stats(request: StatsRequest, context: CallContext & CallContextExt): Promise<DeepPartial<StatsResponse>>;
   /**
-   * Streams events as they happen, until the caller cancels. A watcher that
-   * reads too slowly is told how much it missed, and never slows the broker.
+   * Streams events as they happen, until the caller cancels. Watchers never
+   * slow the tasks: a broker tells a bounded number of events a second, what is
+   * rare before the rest, and a watcher is told when it missed some.
    * Errors: INVALID_ARGUMENT; RESOURCE_EXHAUSTED (too many watchers on this
    * broker); UNAVAILABLE (store away or broker draining: watch again after the
    * last cursor seen).
@@ -2373,8 +2376,9 @@ export interface BrokerServiceClient<CallOptionsExt = {}> {
    */
   stats(request: DeepPartial<StatsRequest>, options?: CallOptions & CallOptionsExt): Promise<StatsResponse>;
   /**
-   * Streams events as they happen, until the caller cancels. A watcher that
-   * reads too slowly is told how much it missed, and never slows the broker.
+   * Streams events as they happen, until the caller cancels. Watchers never
+   * slow the tasks: a broker tells a bounded number of events a second, what is
+   * rare before the rest, and a watcher is told when it missed some.
    * Errors: INVALID_ARGUMENT; RESOURCE_EXHAUSTED (too many watchers on this
    * broker); UNAVAILABLE (store away or broker draining: watch again after the
    * last cursor seen).
