@@ -165,7 +165,10 @@ describe("a watch", () => {
           yield { cursor: "c2", events: [{ type: 4, taskId: "a" }, { type: 99 }, { type: 5, taskId: "a" }] };
           throw new ServerError(Status.UNAVAILABLE, "lost");
         }
-        yield { cursor: "c5", dropped: true };
+        if (connections === 2) {
+          yield { cursor: "c5", dropped: true };
+          throw new ServerError(Status.UNAVAILABLE, "lost");
+        }
         yield { cursor: "c6", events: [{ type: 7, taskId: "a", duration: { seconds: 0, nanos: 1_000_000 } }] };
       },
     } as Answers);
@@ -181,7 +184,7 @@ describe("a watch", () => {
       { type: "TASK_START", cursor: "c2", dropped: false },
       { type: "TASK_COMPLETION", cursor: "c6", dropped: true, durationMs: 1 },
     ]);
-    expect(broker.asked.map((request) => (request as { after: string }).after)).toEqual(["", "c2"]);
+    expect(broker.asked.map((request) => (request as { after: string }).after)).toEqual(["", "c2", "c5"]);
   });
 
   test("ends by its signal or by close, without an error", async () => {
