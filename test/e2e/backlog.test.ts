@@ -41,12 +41,12 @@ class LazyWatcher {
   constructor(address: string) {
     this.#channel = createChannel(address, undefined, { "grpc.use_local_subchannel_pool": 1 });
     this.#client = createClient(BrokerServiceDefinition, this.#channel);
-    this.#responses = this.#watch("");
+    this.#responses = this.#watch({ after: "" });
   }
 
-  #watch(after: string): AsyncIterator<WatchResponse> {
+  #watch(from: { readonly after: string; readonly taskIds?: string[] }): AsyncIterator<WatchResponse> {
     return this.#client
-      .watch({ topics: [backlog.name], after }, { signal: this.#abort.signal })
+      .watch({ topics: [backlog.name], ...from }, { signal: this.#abort.signal })
       [Symbol.asyncIterator]();
   }
 
@@ -65,14 +65,17 @@ class LazyWatcher {
     }
   }
 
-  /** Watches anew, after `cursor`, until there is an event of that task. */
-  async resume(cursor: string, taskId: string): Promise<void> {
-    const responses = this.#watch(cursor);
-    for (;;) {
-      const { done, value } = await responses.next();
-      if (done) throw new Error("the watch ended");
-      if (value.events.some((event) => event.taskId === taskId)) return;
-    }
+  /** Watches that task anew, after `cursor`. Once it does, resolves with what waits for an event of it. */
+  async resume(cursor: string, taskId: string): Promise<() => Promise<void>> {
+    const responses = this.#watch({ after: cursor, taskIds: [taskId] });
+    await responses.next();
+    return async () => {
+      for (;;) {
+        const { done, value } = await responses.next();
+        if (done) throw new Error("the watch ended");
+        if (value.events.some((event) => event.taskId === taskId)) return;
+      }
+    };
   }
 
   close(): void {
@@ -190,9 +193,9 @@ test(
       const told = await Promise.all(watchers.map((watcher) => watcher.readUntilTold()));
       for (const { cursor } of told) expect(cursor).not.toBe("");
       const [{ cursor } = { cursor: "" }] = told;
-      const resumed = watchers[0]?.resume(cursor, "after-the-gap");
+      const seen = await watchers[0]?.resume(cursor, "after-the-gap");
       await impatient.enqueue(backlog, [TEXT], { id: "after-the-gap" });
-      await resumed;
+      await seen?.();
       const afterBytes = scale.weigh();
       tellFigures("a backlog", {
         waiting: WAITING,
