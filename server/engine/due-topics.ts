@@ -4,27 +4,33 @@ import type { Millis } from "../domain/task.js";
 
 export class DueTopics {
   readonly #dueAtMs = new Map<TopicName, Millis>();
+  /** The earliest of them: a topic's moment only becomes earlier, until it is taken. */
+  #next = Number.POSITIVE_INFINITY;
 
   /** Notes a moment, unless an earlier one is noted. True when it is the earliest of all topics. */
   note(topic: TopicName, atMs: Millis): boolean {
     const known = this.#dueAtMs.get(topic);
     if (known !== undefined && known <= atMs) return false;
     this.#dueAtMs.set(topic, atMs);
-    return this.nextMs() === atMs;
+    this.#next = Math.min(this.#next, atMs);
+    return this.#next === atMs;
   }
 
   /** Takes out the topics due at `now`. */
   take(now: Millis): TopicName[] {
     const due: TopicName[] = [];
-    for (const [topic, atMs] of this.#dueAtMs) if (atMs <= now) due.push(topic);
+    if (this.#next > now) return due;
+    this.#next = Number.POSITIVE_INFINITY;
+    for (const [topic, atMs] of this.#dueAtMs) {
+      if (atMs <= now) due.push(topic);
+      else this.#next = Math.min(this.#next, atMs);
+    }
     for (const topic of due) this.#dueAtMs.delete(topic);
     return due;
   }
 
   /** The earliest moment noted. */
   nextMs(): Millis | undefined {
-    let next: Millis | undefined;
-    for (const atMs of this.#dueAtMs.values()) if (next === undefined || atMs < next) next = atMs;
-    return next;
+    return this.#dueAtMs.size === 0 ? undefined : this.#next;
   }
 }

@@ -10,6 +10,8 @@ import type { EngineContext } from "./context.js";
 import { DueTopics } from "./due-topics.js";
 
 const TICK_MS_MIN = 20;
+/** Topics that are asked about together, which share the bound of one call. */
+const AT_ONCE = 64;
 /** When the store fails, what is due waits this long. */
 const RETRY_MS = 1_000;
 
@@ -36,26 +38,27 @@ export class Pruner {
 
   /** Returns the milliseconds until something is due next. */
   async tick(): Promise<number | undefined> {
-    const { store, options } = this.#context;
     const now = this.#context.now();
     const topics = this.#due.take(now);
-    for (const [index, topic] of topics.entries()) {
-      try {
-        const { pruned, nextMs } = await store.prune(topic, {
-          now,
-          endedWindowMs: options.endedWindowMs,
-          limit: LIMITS.batchMax,
-        });
-        if (pruned === LIMITS.batchMax) this.#due.note(topic, now);
-        else if (nextMs !== undefined) this.#due.note(topic, Math.max(nextMs, now + 1_000));
-        this.#noteWindow(topic, now);
-      } catch (error) {
-        for (const left of topics.slice(index)) this.#due.note(left, now + RETRY_MS);
-        throw error;
-      }
+    for (let from = 0; from < topics.length; from += AT_ONCE) {
+      const some = topics.slice(from, from + AT_ONCE);
+      const limit = Math.floor(LIMITS.batchMax / some.length);
+      const outcomes = await Promise.allSettled(some.map((topic) => this.#prune(topic, now, limit)));
+      const failed = outcomes.find((outcome) => outcome.status === "rejected");
+      if (failed === undefined) continue;
+      for (const left of topics.slice(from)) this.#due.note(left, now + RETRY_MS);
+      throw failed.reason;
     }
     const next = this.#due.nextMs();
     return next === undefined ? undefined : Math.max(TICK_MS_MIN, next - this.#context.now());
+  }
+
+  async #prune(topic: TopicName, now: Millis, limit: number): Promise<void> {
+    const { store, options } = this.#context;
+    const { pruned, nextMs } = await store.prune(topic, { now, endedWindowMs: options.endedWindowMs, limit });
+    if (pruned === limit) this.#due.note(topic, now);
+    else if (nextMs !== undefined) this.#due.note(topic, Math.max(nextMs, now + 1_000));
+    this.#noteWindow(topic, now);
   }
 
   /** Ids are remembered for up to two windows: come back until the last ones are forgotten. */
