@@ -7,7 +7,10 @@
  * call takes them all: the busier the store, the larger the batches. `run` deals
  * with its own errors; if it throws, that is a bug and ends the process.
  */
+import type { Turn } from "../lib/turn.js";
+
 export interface BatcherOptions<Item> {
+  readonly turn: Turn;
   /** What an item counts for in `weightMax`. */
   readonly weigh: (item: Item) => number;
   /** A call takes items up to this weight, and at least one. */
@@ -55,14 +58,13 @@ export class Batcher<Item> {
 
   #schedule(): void {
     this.#scheduled = true;
-    const callAll = () => {
-      this.#scheduled = false;
-      while (this.#items.length > 0 && this.#calls < this.#options.callsMax) void this.#call(this.#take());
-    };
-    // Ticks run once the callback's promises have settled.
-    if (this.#lone && this.#calls === 0) process.nextTick(callAll);
-    else setImmediate(callAll);
+    this.#options.turn.atEnd(this.#callAll, this.#lone && this.#calls === 0);
   }
+
+  readonly #callAll = (): void => {
+    this.#scheduled = false;
+    while (this.#items.length > 0 && this.#calls < this.#options.callsMax) void this.#call(this.#take());
+  };
 
   #take(): Item[] {
     const { weigh, weightMax } = this.#options;

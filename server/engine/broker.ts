@@ -16,6 +16,7 @@ import type { Clock } from "../lib/clock.js";
 import { pause, systemClock } from "../lib/clock.js";
 import { type Log, silentLog } from "../lib/log.js";
 import { random as systemRandom } from "../lib/random.js";
+import { Turn } from "../lib/turn.js";
 import type { ListQuery, MoveOutcome, NewTask, Page, SessionRecord, Store, Wake } from "../store/store.js";
 import { AttemptWatch } from "./attempt-watch.js";
 import type { EngineContext } from "./context.js";
@@ -98,6 +99,7 @@ export class Broker {
       clock,
       log,
       random,
+      turn: new Turn(),
       options: this.options,
       now,
       events: new EventLog(store, {

@@ -2,6 +2,7 @@
 import type { Millis } from "../domain/task.js";
 import type { Clock } from "../lib/clock.js";
 import type { Log } from "../lib/log.js";
+import type { Turn } from "../lib/turn.js";
 import type { Store } from "../store/store.js";
 import type { AttemptWatch } from "./attempt-watch.js";
 import type { EventLog } from "./event-log.js";
@@ -13,6 +14,8 @@ export interface EngineContext {
   readonly clock: Clock;
   readonly log: Log;
   readonly random: () => number;
+  /** The lanes' calls of one turn of the event loop go to the store together. */
+  readonly turn: Turn;
   readonly options: EngineOptions;
   /** Milliseconds on the store's clock. */
   readonly now: () => Millis;

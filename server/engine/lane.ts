@@ -39,6 +39,8 @@ const RETRY_MS_MAX = 1_000;
 
 /** So many bytes count like a task when calls are filled: a full one carries about 4 MiB. */
 const BYTES_PER_WEIGHT = 4_096;
+/** What a record holds beside the task's spec and external id takes less than this. */
+const RECORD_LINE_BYTES = 256;
 /** Bytes that the demands of one call may add up to. */
 const DEMANDS_BYTES_MAX = 64 * 1024 * 1024;
 
@@ -91,9 +93,10 @@ export class Lane {
     this.#lastUsed = context.clock.monotonic();
     // While the store is away as many calls wait for its end as there are batches and sessions.
     setMaxListeners(0, this.#stopping.signal, this.#again.signal);
-    const one = () => 1;
-    const reports = { weigh: one, weightMax: LIMITS.batchMax, callsMax: 2 };
+    const { turn } = context;
+    const reports = { turn, weigh: one, weightMax: LIMITS.batchMax, callsMax: 2 };
     this.#enqueues = new Batcher({
+      turn,
       weigh: ({ tasks, bytes }) => Math.max(tasks.length, Math.floor(bytes / BYTES_PER_WEIGHT)),
       weightMax: LIMITS.batchMax,
       callsMax: 2,
@@ -161,7 +164,7 @@ export class Lane {
     const { tasksMax = 0, bytesMax = 0 } = settings.get(this.topic);
     const now = this.#context.now();
     // A hot lane has tasks to hand out that come before these; the pump asks for them.
-    const grants = this.#hot ? [] : this.#takeGrants(tasks.length);
+    const grants = this.#hot ? [] : this.#takeGrants(tasks.length, bytesOf(tasks));
     const wakes = this.#wakes;
     try {
       const answer = await store.enqueue(this.topic, tasks, {
@@ -337,7 +340,7 @@ export class Lane {
   pump(): void {
     if (!this.#hot || this.#leaseCalls > 0 || this.#pumpScheduled || this.#sessions.length === 0) return;
     this.#pumpScheduled = true;
-    setImmediate(() => {
+    this.#context.turn.atEnd(() => {
       this.#pumpScheduled = false;
       if (this.#hot && this.#leaseCalls === 0) void this.#ask(this.#leaseBatch());
     });
@@ -374,15 +377,15 @@ export class Lane {
     }
   }
 
-  /** Credit of the sessions, in turn, for up to `limit` tasks in all. */
-  #takeGrants(limit: number): Grant[] {
+  /** Credit of the sessions, in turn, for up to `limit` tasks in all, of `bytes` bytes if that is known. */
+  #takeGrants(limit: number, bytes?: number): Grant[] {
     const grants: Grant[] = [];
     const count = this.#sessions.length;
     let left = limit;
     let bytesLeft = DEMANDS_BYTES_MAX;
     for (let step = 0; step < count && left > 0 && bytesLeft > 0; step++) {
       const session = this.#sessions[(this.#turn + step) % count];
-      const grant = session?.grant(this.topic, left);
+      const grant = session?.grant(this.topic, left, bytes);
       if (!grant) continue;
       grants.push(grant);
       left -= grant.limit;
@@ -460,6 +463,17 @@ export class Lane {
     this.#stopping.abort();
     this.#again.abort();
   }
+}
+
+/** At most what the tasks take in the store, whose records hold a line more. */
+function bytesOf(tasks: readonly NewTask[]): number {
+  let bytes = 0;
+  for (const { head, spec } of tasks) bytes += RECORD_LINE_BYTES + 4 * head.externalId.length + spec.length;
+  return bytes;
+}
+
+function one(): number {
+  return 1;
 }
 
 function abandon(batch: readonly Report<unknown>[]): void {

@@ -211,8 +211,12 @@ export class WorkerSession implements ReportReceipt {
 
   // ── Credit ─────────────────────────────────────────────────────────────────
 
-  /** Sets credit aside for up to `limit` tasks of a topic; undefined when there is none. */
-  grant(topic: TopicName, limit: number): Grant | undefined {
+  /**
+   * Sets credit aside for up to `limit` tasks of a topic; undefined when there is
+   * none. `bytes` is what they take in all, if it is known: what a demand may take
+   * at most, set aside for each of a thousand topics, would be more than there is.
+   */
+  grant(topic: TopicName, limit: number, bytes?: number): Grant | undefined {
     const subscription = this.#subscriptions.get(topic);
     if (this.#state !== "attached" || this.#draining || subscription === undefined) return undefined;
     if (this.outbox.stalled) {
@@ -226,7 +230,7 @@ export class WorkerSession implements ReportReceipt {
     if (room <= 0 || bytesFree <= 0) return undefined;
     const count = Math.min(limit, room, this.#shareOf(subscription, credit));
     if (count <= 0) return undefined;
-    const bytesMax = Math.min(bytesFree, demandBytes(count));
+    const bytesMax = Math.min(bytesFree, demandBytes(count, bytes));
     this.#outstanding += count;
     subscription.inFlight += count;
     subscription.served += count / subscription.weight;
@@ -555,6 +559,7 @@ export class WorkerSession implements ReportReceipt {
   }
 }
 
-function demandBytes(tasks: number): number {
+function demandBytes(tasks: number, bytes?: number): number {
+  if (bytes !== undefined) return Math.min(bytes, DEMAND_BYTES_MAX);
   return Math.min(Math.max(tasks * DEMAND_BYTES_PER_TASK, DEMAND_BYTES_MIN), DEMAND_BYTES_MAX);
 }

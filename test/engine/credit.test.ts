@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 import { subscription, TestEngine, TOPIC } from "../support/engine.js";
 import { Random } from "../support/random.js";
 import { newTask, topicName } from "../support/task-factory.js";
+import { until } from "../support/until.js";
 
 const OTHER = topicName("mails");
 const ids = (count: number, prefix = "t") =>
@@ -234,6 +235,20 @@ describe("bytes", () => {
     await worker.read();
     expect(worker.delivered.toSorted()).toEqual(["big", "huge"]);
   });
+});
+
+test("new tasks of many topics go straight to a worker: each sets aside what it takes, not what one may take", async () => {
+  await using engine = await TestEngine.start();
+  const topics = ids(100, "topic-").map(topicName);
+  const subscriptions = topics.map((topic) => subscription(topic));
+  const worker = await (await engine.attach({ slots: 1_000, bytesMax: 1024 * 1024, subscriptions })).read();
+  await until("every topic was asked for tasks", () => engine.rig.calls("lease") >= topics.length);
+  await worker.read();
+  const before = engine.rig.calls("lease");
+  await Promise.all(topics.map((topic) => engine.enqueue(["a"], { spec: Buffer.alloc(1_000) }, topic)));
+  await worker.read();
+  expect(worker.delivered.length).toBe(100);
+  expect(engine.rig.calls("lease") - before).toBe(0);
 });
 
 describe("several workers", () => {

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { Batcher } from "../../../server/engine/batcher.js";
+import { Turn } from "../../../server/lib/turn.js";
 import { settle } from "../../support/clock.js";
 
 /** A batcher of numbers that weigh what they are; its calls end when the test says so. */
@@ -7,6 +8,7 @@ function rig(options: { weightMax: number; callsMax: number }) {
   const calls: number[][] = [];
   const open: (() => void)[] = [];
   const batcher = new Batcher<number>({
+    turn: new Turn(),
     weigh: (item) => item,
     ...options,
     run: (items) => {
