@@ -7,12 +7,14 @@
  * out, and every verb is safe to repeat. A command that cannot be sent at once
  * fails at once. All connections heal by themselves when the store comes back.
  */
-import { Cluster, Command, Redis } from "ioredis";
+import { Cluster, Command, Redis, ReplyError } from "ioredis";
 import { systemClock } from "../../lib/clock.js";
 import type { Log } from "../../lib/log.js";
 import { type Client, createClient, type Target, type Timeouts } from "./client.js";
 import { list, reply, text } from "./codec.js";
 import type { Keys } from "./keys.js";
+import { mergedScript, packCalls, type Source } from "./merged-script.js";
+import { Merger, type PendingCall } from "./merger.js";
 import type { Argument, Reply, Script } from "./script.js";
 import { storeError } from "./store-error.js";
 
@@ -27,6 +29,9 @@ export class Connection {
   readonly #commandTimeoutMs: number;
   readonly #log: Log;
   readonly #commands: Client;
+  /** Undefined where topics may be on different nodes. */
+  #merger: Merger | undefined;
+  readonly #mergedScripts = new Map<string, Source>();
   readonly #wakes: Client;
   readonly #waiters = new Set<Client>();
   /** Those of them on which nobody waits just now. */
@@ -48,6 +53,7 @@ export class Connection {
     const timeouts = { commandTimeout: options.commandTimeoutMs, socketTimeout: 2 * options.commandTimeoutMs };
     this.#commands = this.#client(timeouts);
     this.#wakes = this.#client(timeouts);
+    if (this.#commands instanceof Redis) this.#merger = new Merger((calls) => void this.#evaluateAll(calls));
   }
 
   /** Connects. `onMessage` gets what is published on the channel; `onResync` is called when messages may have been lost. */
@@ -97,7 +103,7 @@ export class Connection {
     for (const waiter of this.#waiters) waiter.disconnect();
     this.#wakes.disconnect();
     // A verb of several steps sends the next one when it has the reply to the one before.
-    while (this.#underWay > 0) {
+    while (this.#underWay > 0 || this.#merger?.busy === true) {
       await this.#commands.ping().catch(() => undefined);
       await new Promise(setImmediate);
     }
@@ -106,24 +112,75 @@ export class Connection {
 
   /** Runs a script, which Redis is given in full when it does not know it: at first, after a restart or a failover. */
   async run<Call, Answer>(script: Script<Call, Answer>, call: Call): Promise<Answer> {
-    const keys = script.keys(this.#keys, call);
-    const args: Argument[] = [script.sha, keys.length];
-    for (const key of keys) args.push(key);
-    for (const argument of script.args(call, this.#keys)) args.push(argument);
-    const answer = list(await this.#evaluate(script.source, args));
+    const answer = await this.#reply(script, call);
     return script.reply(text(answer[0]), answer.slice(1), call);
   }
 
-  async #evaluate(source: string, args: Argument[]): Promise<Reply> {
+  #reply<Call>(script: Script<Call, unknown>, call: Call): Promise<readonly Reply[]> {
+    const args = script.args(call, this.#keys);
+    const { merges } = script;
+    if (this.#merger === undefined || merges === undefined) {
+      // Nothing that is said later may overtake what waits.
+      this.#merger?.flush();
+      return this.#evaluate(script, script.keys(this.#keys, call), args);
+    }
+    return new Promise((resolve, reject) => {
+      this.#merger?.add({ script, topic: merges.topic(call), tasks: merges.tasks(call), args, resolve, reject });
+    });
+  }
+
+  async #evaluateAll(calls: readonly PendingCall[]): Promise<void> {
+    const [first] = calls;
+    if (first === undefined) return;
+    if (calls.length === 1) return this.#evaluateOne(first);
+    const keys = calls.map(({ topic }) => this.#keys.tasks(topic));
+    try {
+      const replies = await this.#evaluate(this.#mergedScript(first.script), keys, [packCalls(calls)]);
+      for (const [i, { resolve, reject }] of calls.entries()) {
+        const reply = replies[i];
+        if (Buffer.isBuffer(reply)) reject(storeError(new ReplyError(text(reply))));
+        else resolve(list(reply));
+      }
+    } catch (error) {
+      if (error instanceof Error && error.message.startsWith("CROSSSLOT")) {
+        // A cluster that looks like one server. Nothing was carried out.
+        this.#merger = undefined;
+        for (const call of calls) void this.#evaluateOne(call);
+        return;
+      }
+      for (const { reject } of calls) reject(error);
+    }
+  }
+
+  async #evaluateOne({ script, topic, args, resolve, reject }: PendingCall): Promise<void> {
+    await this.#evaluate(script, this.#keys.topic(topic), args).then(resolve, reject);
+  }
+
+  #mergedScript({ name }: PendingCall["script"]): Source {
+    const known = this.#mergedScripts.get(name);
+    if (known !== undefined) return known;
+    const merged = mergedScript(name);
+    this.#mergedScripts.set(name, merged);
+    return merged;
+  }
+
+  async #evaluate(
+    { source, sha }: Source,
+    keys: readonly string[],
+    args: readonly Argument[],
+  ): Promise<readonly Reply[]> {
+    const all: Argument[] = [sha, keys.length];
+    for (const key of keys) all.push(key);
+    for (const arg of args) all.push(arg);
     this.#underWay += 1;
     try {
-      return reply(await send(this.#commands, "evalsha", args));
+      return list(reply(await send(this.#commands, "evalsha", all)));
     } catch (error) {
       if (!(error instanceof Error && error.message.startsWith("NOSCRIPT"))) throw storeError(error);
     } finally {
       this.#underWay -= 1;
     }
-    return this.command("eval", [source, ...args.slice(1)]);
+    return list(await this.command("eval", [source, ...all.slice(1)]));
   }
 
   /** One command; its reply as bytes. */

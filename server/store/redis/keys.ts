@@ -84,6 +84,11 @@ export class Keys {
     return keys;
   }
 
+  /** The one of a topic's keys that stands for all of them. */
+  tasks(topic: TopicName): string {
+    return this.#topicKey(topic, "tasks");
+  }
+
   /** The sessions that serve a topic. */
   holders(topic: TopicName): string {
     return this.#topicKey(topic, "holders");

@@ -167,6 +167,13 @@ export function demandArgs(demands: readonly Demand[] = []): Argument[] {
   return args;
 }
 
+/** How many tasks the demands of a call ask for. */
+export function wanted(demands: readonly Demand[] = []): number {
+  let tasks = 0;
+  for (const { limit } of demands) tasks += limit;
+  return tasks;
+}
+
 /** Of completions that carry a result: 2 bytes of index from 1, 4 of length and the result. */
 export function packResults(completions: readonly { readonly result?: Uint8Array }[]): Buffer {
   const parts: Uint8Array[] = [];

@@ -24,6 +24,8 @@ export interface Script<Call, Answer> {
   readonly source: string;
   readonly sha: string;
   readonly argv: Arguments<Call>;
+  /** Of scripts whose calls may travel with those of other topics: the topic, and how many tasks a call deals with at most. */
+  readonly merges?: { readonly topic: (call: Call) => TopicName; readonly tasks: (call: Call) => number };
   keys(keys: Keys, call: Call): readonly string[];
   args(call: Call, keys: Keys): Argument[];
   reply(word: string, rest: readonly Reply[], call: Call): Answer;
@@ -39,7 +41,7 @@ interface Definition<Call, Answer> {
 export function defineScript<Call, Answer>(definition: Definition<Call, Answer>): Script<Call, Answer> {
   const source = load(definition.name);
   const sha = createHash("sha1").update(source).digest("hex");
-  return { ...definition, source, sha, args: (call) => collect(definition.argv, call, []) };
+  return { ...definition, source, sha, args: (call) => argsOf(definition.argv, call, []) };
 }
 
 /** What every script of a topic is told. */
@@ -51,9 +53,12 @@ export interface TopicCall {
 
 /** A script over the keys of one topic. */
 export function defineTopicScript<Call extends TopicCall, Answer>(
-  definition: Omit<Definition<Call, Answer>, "keys">,
+  definition: Omit<Definition<Call, Answer>, "keys"> & {
+    /** How many tasks a call deals with at most; unset when its calls always travel alone. */
+    readonly tasks?: (call: Call) => number;
+  },
 ): Script<Call, Answer> {
-  const { name, reply } = definition;
+  const { name, reply, tasks } = definition;
   const script = defineScript<Call, Answer>({
     name,
     keys: (keys, call) => keys.topic(call.topic),
@@ -62,7 +67,8 @@ export function defineTopicScript<Call extends TopicCall, Answer>(
   });
   return {
     ...script,
-    args: (call, keys) => collect(definition.argv, call, [call.now ?? 0, keys.wake, call.topic]),
+    ...(tasks === undefined ? {} : { merges: { topic: (call) => call.topic, tasks } }),
+    args: (call, keys) => argsOf(definition.argv, call, [call.now ?? 0, keys.wake, call.topic]),
   };
 }
 
@@ -71,7 +77,7 @@ export function unexpected(script: string, word: string): never {
   assert.fail(`${script}.lua replied ${JSON.stringify(word)}, which its wrapper does not know`);
 }
 
-function collect<Call>(argv: Arguments<Call>, call: Call, args: Argument[]): Argument[] {
+function argsOf<Call>(argv: Arguments<Call>, call: Call, args: Argument[]): Argument[] {
   for (const name in argv) {
     const value = argv[name]?.(call) ?? "";
     if (typeof value === "object" && !Buffer.isBuffer(value)) {
@@ -85,14 +91,33 @@ function collect<Call>(argv: Arguments<Call>, call: Call, args: Argument[]): Arg
 
 const FOLDER = new URL("./scripts/", import.meta.url);
 
+const USE = /^-- use: (\S+)$/gm;
+
 function load(name: string): string {
-  return inline(readFileSync(new URL(`${name}.lua`, FOLDER), "utf8"), new Set());
+  const { own, fragments } = scriptParts(name);
+  return [...fragments.map(({ text }) => text), own].join("\n");
 }
 
-function inline(text: string, seen: Set<string>): string {
-  return text.replace(/^-- use: (\S+)$/gm, (_, fragment: string) => {
-    if (seen.has(fragment)) return "";
-    seen.add(fragment);
-    return inline(readFileSync(new URL(`fragments/${fragment}.lua`, FOLDER), "utf8"), seen);
-  });
+export interface ScriptParts {
+  /** The script's own text. */
+  readonly own: string;
+  /** Each behind those that it uses. */
+  readonly fragments: readonly { readonly name: string; readonly text: string }[];
+}
+
+export function scriptParts(name: string): ScriptParts {
+  const own = readFileSync(new URL(`${name}.lua`, FOLDER), "utf8");
+  const fragments: { name: string; text: string }[] = [];
+  const seen = new Set<string>();
+  const collect = (part: string) => {
+    for (const [, fragment = ""] of part.matchAll(USE)) {
+      if (seen.has(fragment)) continue;
+      seen.add(fragment);
+      const text = readFileSync(new URL(`fragments/${fragment}.lua`, FOLDER), "utf8");
+      collect(text);
+      fragments.push({ name: fragment, text });
+    }
+  };
+  collect(own);
+  return { own, fragments };
 }

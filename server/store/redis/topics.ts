@@ -7,7 +7,8 @@ import type { Keys } from "./keys.js";
 
 /** How long a name once written is taken to be there: a failover may lose it. */
 const REFRESH_MS = 60_000;
-const KNOWN_MAX = 10_000;
+/** More topics than that in use are written again and again. */
+const KNOWN_MAX = 100_000;
 
 export class Topics {
   readonly #connection: Connection;

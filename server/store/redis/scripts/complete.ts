@@ -1,7 +1,7 @@
 /** Wrapper of complete.lua. */
 import type { CompleteOutcome, Completion, Demand, LeaseAnswer } from "../../store.js";
 import { decodeLeaseAnswer, outcomes } from "../codec.js";
-import { demandArgs, type PackedRefs, packResults } from "../packing.js";
+import { demandArgs, type PackedRefs, packResults, wanted } from "../packing.js";
 import { defineTopicScript, type TopicCall, unexpected } from "../script.js";
 
 export interface CompleteCall extends TopicCall {
@@ -19,6 +19,7 @@ export const complete = defineTopicScript<
   { readonly outcomes: readonly CompleteOutcome[] } & LeaseAnswer
 >({
   name: "complete",
+  tasks: (call) => call.refs.packed.length + wanted(call.demands),
   argv: {
     ended_window_ms: (call) => call.endedWindowMs,
     results_count: (call) => call.refs.packed.filter(({ result }) => result !== undefined).length,

@@ -5,6 +5,7 @@ import { defineTopicScript, type TopicCall, unexpected } from "../script.js";
 
 export const describe = defineTopicScript<TopicCall, TopicRow>({
   name: "describe",
+  tasks: () => 1,
   argv: {},
   reply: (word, rest, call) => (word === "topic" ? decodeTopic(call.topic, rest) : unexpected("describe", word)),
 });

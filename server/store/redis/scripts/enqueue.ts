@@ -1,7 +1,7 @@
 /** Wrapper of enqueue.lua. */
 import type { Demand, EnqueueAnswer, NewTask } from "../../store.js";
 import { decodeLeaseAnswer, type FreshTask, number, text } from "../codec.js";
-import { demandArgs, packExtras, packTasks } from "../packing.js";
+import { demandArgs, packExtras, packTasks, wanted } from "../packing.js";
 import { defineTopicScript, type TopicCall, unexpected } from "../script.js";
 
 export interface EnqueueCall extends TopicCall {
@@ -28,6 +28,7 @@ export function exceedsBounds({ tasks, packed, tasksMax, bytesMax }: EnqueueCall
 
 export const enqueue = defineTopicScript<EnqueueCall, EnqueueAnswer>({
   name: "enqueue",
+  tasks: (call) => call.tasks.length + wanted(call.demands),
   argv: {
     ended_window_ms: (call) => call.endedWindowMs,
     tasks_max: (call) => call.tasksMax,

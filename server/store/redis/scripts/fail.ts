@@ -12,6 +12,7 @@ export interface FailCall extends TopicCall {
 
 export const fail = defineTopicScript<FailCall, readonly FailOutcome[]>({
   name: "fail",
+  tasks: (call) => call.refs.packed.length,
   argv: {
     ended_window_ms: (call) => call.endedWindowMs,
     failures: (call) => packFailures(call.refs.packed, call.now),

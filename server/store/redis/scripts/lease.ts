@@ -1,7 +1,7 @@
 /** Wrapper of lease.lua. */
 import type { Demand, LeaseAnswer } from "../../store.js";
 import { decodeLeaseAnswer } from "../codec.js";
-import { demandArgs } from "../packing.js";
+import { demandArgs, wanted } from "../packing.js";
 import { defineTopicScript, type TopicCall, unexpected } from "../script.js";
 
 export interface LeaseCall extends TopicCall {
@@ -11,6 +11,7 @@ export interface LeaseCall extends TopicCall {
 
 export const lease = defineTopicScript<LeaseCall, LeaseAnswer>({
   name: "lease",
+  tasks: (call) => wanted(call.demands),
   argv: { demands: (call) => demandArgs(call.demands) },
   reply: (word, answer, call) => (word === "leased" ? decodeLeaseAnswer(answer, call) : unexpected("lease", word)),
 });

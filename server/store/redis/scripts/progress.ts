@@ -11,6 +11,7 @@ export interface ProgressCall extends TopicCall {
 
 export const progress = defineTopicScript<ProgressCall, readonly ("held" | "lease_lost")[]>({
   name: "progress",
+  tasks: (call) => call.refs.packed.length,
   argv: {
     notes: ({ refs }) =>
       packTexts(refs.packed.map((note) => (note.progress === undefined ? "" : encodeProgress(note.progress)))),

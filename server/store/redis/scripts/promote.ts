@@ -9,6 +9,7 @@ export interface PromoteCall extends TopicCall {
 
 export const promote = defineTopicScript<PromoteCall, { readonly promoted: number; readonly nextDueMs?: number }>({
   name: "promote",
+  tasks: (call) => call.limit,
   argv: { limit: (call) => call.limit },
   reply: (word, [count, next]) => {
     if (word !== "promoted") return unexpected("promote", word);

@@ -9,6 +9,7 @@ export interface PruneCall extends TopicCall {
 
 export const prune = defineTopicScript<PruneCall, { readonly pruned: number; readonly nextMs?: number }>({
   name: "prune",
+  tasks: (call) => call.limit,
   argv: { limit: (call) => call.limit },
   reply: (word, [count, next]) => {
     if (word !== "pruned") return unexpected("prune", word);

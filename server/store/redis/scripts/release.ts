@@ -12,6 +12,7 @@ export interface ReleaseCall extends TopicCall {
 
 export const release = defineTopicScript<ReleaseCall, readonly ReleaseOutcome[]>({
   name: "release",
+  tasks: (call) => call.refs.packed.length,
   argv: {
     ended_window_ms: (call) => call.endedWindowMs,
     leases: (call) => call.refs.args,

@@ -1,0 +1,115 @@
+/**
+ * A script that carries out many calls of another one, each with its own KEYS
+ * and ARGV, and the bytes in which the calls travel. Made from the parts of the
+ * script as they are: whoever changes one changes both.
+ *
+ * What the fragments define is defined once for all calls: to make its two dozen
+ * functions anew, and the names of 18 keys, is a third of what a call of one
+ * task costs Redis. What a fragment looks up is looked up by each call.
+ */
+import { createHash } from "node:crypto";
+import { TOPIC_KEYS } from "./keys.js";
+import { type Argument, scriptParts } from "./script.js";
+
+/** What can be sent to Redis. */
+export interface Source {
+  readonly source: string;
+  readonly sha: string;
+}
+
+/** A line of a fragment that each call carries out: constants are in capitals, and functions are no values. */
+const LOOKUP = /^local ([a-z_]+) = (.+)$/gm;
+
+/**
+ * Its KEYS are one of each call's topic, `tasks`, of which it makes the others;
+ * its ARGV what the calls are given, as `packCalls` packs it. It replies with what each call replied, a list, or with the text of its error: a
+ * call that fails fails alone.
+ */
+export function mergedScript(name: string): Source {
+  const { own, fragments } = scriptParts(name);
+  const lookups: string[] = [];
+  const definitions = fragments
+    .filter((fragment) => fragment.name !== "topic")
+    .map(({ text }) => text)
+    .join("\n")
+    .replace(LOOKUP, (_, variable: string, value: string) => {
+      lookups.push(`  ${variable} = ${value}`);
+      return `local ${variable}`;
+    });
+  const source = `local TASKS_KEYS, CALLS = KEYS, ARGV[1]
+local call = redis.call
+local PREFIX, ARGV, now_ms, channel, topic
+${spellKeys(definitions)}
+local function carry_out()
+  now_ms, channel, topic = ARGV[1], ARGV[2], ARGV[3]
+${spellKeys(lookups.join("\n"))}
+${spellKeys(own)}
+end
+
+local replies, formats, at = {}, {}, 1
+for i = 1, #TASKS_KEYS do
+  PREFIX = string.sub(TASKS_KEYS[i], 1, -6)
+  local n
+  n, at = struct.unpack(">I2", CALLS, at)
+  formats[n] = formats[n] or ">" .. string.rep("I4c0", n)
+  ARGV = { struct.unpack(formats[n], CALLS, at) }
+  at, ARGV[n + 1] = ARGV[n + 1], nil
+  local done, reply = pcall(carry_out)
+  replies[i] = done and reply or type(reply) == "table" and reply.err or tostring(reply)
+end
+return replies
+`;
+  return { source, sha: createHash("sha1").update(source).digest("hex") };
+}
+
+const KEY_OF = new Map(TOPIC_KEYS.map((key) => [key.replace(":", "").toUpperCase(), key]));
+const KEY = new RegExp(`\\b(?:${[...KEY_OF.keys()].join("|")})\\b`, "g");
+
+/** Keys are made where they are used: few of the 18 are, by any one call. */
+function spellKeys(text: string): string {
+  return text.replace(KEY, (name) => `(PREFIX .. "${KEY_OF.get(name)}")`);
+}
+
+/** What a number is written with takes no more. */
+const NUMBER_BYTES_MAX = 25;
+
+/** Of each call: 2 bytes of how many arguments; 4 of length and each argument. */
+export function packCalls(calls: readonly { readonly args: readonly Argument[] }[]): Buffer {
+  const packed = Buffer.allocUnsafe(calls.reduce((sum, { args }) => sum + 2 + bytesMax(args), 0));
+  let end = 0;
+  for (const { args } of calls) {
+    end = packed.writeUInt16BE(args.length, end);
+    for (const arg of args) {
+      const from = end + 4;
+      if (typeof arg === "object") {
+        packed.set(arg, from);
+        end = from + arg.length;
+      } else {
+        end = writeText(packed, typeof arg === "number" ? String(arg) : arg, from);
+      }
+      packed.writeUInt32BE(end - from, from - 4);
+    }
+  }
+  return packed.subarray(0, end);
+}
+
+function bytesMax(args: readonly Argument[]): number {
+  let bytes = 4 * args.length;
+  for (const arg of args) {
+    if (typeof arg === "number") bytes += NUMBER_BYTES_MAX;
+    else bytes += typeof arg === "string" ? 3 * arg.length : arg.length;
+  }
+  return bytes;
+}
+
+/** Short texts, which most are, are written faster here than by a call into the engine. */
+function writeText(buffer: Buffer, text: string, at: number): number {
+  if (text.length > 32) return at + buffer.write(text, at);
+  let end = at;
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if (code > 0x7f) return at + buffer.write(text, at);
+    buffer[end++] = code;
+  }
+  return end;
+}
