@@ -23,7 +23,7 @@ test("every key of a namespace has its row, in their order", () => {
 
 test("the content of each is what keys.ts says: the type, at least", () => {
   const types = new Map(
-    [...read("server/store/redis/keys.ts").matchAll(/^ {2}"([a-z:]+)", \/\/ (?:prefix; )?(hash|zset)/gm)].map(
+    [...read("server/store/redis/keys.ts").matchAll(/^ {2}"([a-z:]+)", \/\/ (?:prefix; )?(hash|zset|list)/gm)].map(
       ([, name = "", type = ""]) => [name, type],
     ),
   );

@@ -56,6 +56,7 @@ export class ScriptFixture {
     if (type === "hash") return { [name]: hex(await this.redis.hgetallBuffer(key)) };
     if (type === "zset")
       return (await this.redis.zrangeBuffer(key, "0", "-1", "WITHSCORES")).map((item) => item.toString("hex"));
+    if (type === "list") return (await this.redis.lrangeBuffer(key, 0, -1)).map((item) => item.toString("hex"));
     return this.redis.get(key);
   }
 

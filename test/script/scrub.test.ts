@@ -40,6 +40,15 @@ class Damaged {
     return damaged;
   }
 
+  segment(number = 0): string {
+    return `${this.f.key("segment:")}${number}`;
+  }
+
+  /** The entry at the head of the first segment. */
+  async firstReady(): Promise<Buffer> {
+    return (await this.f.redis.lindexBuffer(this.segment(), 0)) ?? Buffer.alloc(0);
+  }
+
   async scrub(repair = true): Promise<ScrubProblem[]> {
     const problems: ScrubProblem[] = [];
     for (let after: string | undefined; ; ) {
@@ -72,7 +81,9 @@ class Damaged {
 }
 
 const WRONG_COUNT = { kind: "wrong_count" };
-const place = (n: number) => Buffer.from(`800000000000000000${n.toString(16).padStart(2, "0")}`, "hex");
+/** A figure that does not follow its cause, and is set. */
+const REPAIRED_COUNT = { kind: "wrong_count" };
+const place = (n: number) => Buffer.from(`80000000${n.toString(16).padStart(12, "0")}`, "hex");
 const member = (n: number, id: string) => Buffer.concat([place(n), Buffer.from(id)]);
 
 test.each(["ready", "scheduled", "dead", "completed", "cancelled"] as const)(
@@ -95,21 +106,108 @@ test.each(["ready", "scheduled", "dead", "completed", "cancelled"] as const)(
 test("a task in no state is made ready at its place", async () => {
   await using damaged = await Damaged.open();
   const { redis } = damaged.f;
-  const [first = Buffer.alloc(0)] = await redis.zrangeBuffer(damaged.f.key("ready"), "0", "0");
-  await redis.zrem(damaged.f.key("ready"), first);
-  await damaged.finds({ kind: "stray_task", id: first.toString("latin1", 10) }, WRONG_COUNT);
-  expect((await redis.zrangeBuffer(damaged.f.key("ready"), "0", "0"))[0]).toEqual(first);
+  const first = await damaged.firstReady();
+  await redis.lrem(damaged.segment(), 1, first);
+  await damaged.finds({ kind: "stray_task", id: first.toString("latin1", 10) }, REPAIRED_COUNT, WRONG_COUNT);
+  expect(await redis.zrangeBuffer(damaged.f.key("ready"), "0", "-1")).toEqual([first]);
+  expect((await damaged.store.list(TOPIC, { state: "ready", limit: 9 })).rows.map(({ id }) => id)).toEqual([
+    "t0002",
+    "t0003",
+    "t0004",
+    "t0005",
+  ]);
 });
 
 test("a task in two states keeps the one in which it is least lost", async () => {
   await using damaged = await Damaged.open();
   const { redis } = damaged.f;
-  const [first = Buffer.alloc(0)] = await redis.zrangeBuffer(damaged.f.key("ready"), "0", "0");
+  const first = await damaged.firstReady();
+  await redis.zadd(damaged.f.key("ready"), 0, first);
+  await redis.lrem(damaged.segment(), 1, first);
+  await redis.hincrby(damaged.f.key("stats"), "segmented", -1);
   await redis.zadd(damaged.f.key("dead"), NOW, first);
   await redis.zadd(damaged.f.key("completed"), NOW, first);
-  const id = first.toString("latin1", 10);
-  const twice = { kind: "two_states", id };
+  const twice = { kind: "two_states", id: first.toString("latin1", 10) };
   await damaged.finds({ ...twice, detail: "ready and dead" }, { ...twice, detail: "ready and completed" }, WRONG_COUNT);
+});
+
+test("a task in a segment and another state stays in the segment", async () => {
+  await using damaged = await Damaged.open();
+  const first = await damaged.firstReady();
+  await damaged.f.redis.zadd(damaged.f.key("scheduled"), NOW, first);
+  const id = first.toString("latin1", 10);
+  await damaged.finds({ kind: "two_states", id, detail: "ready and scheduled" }, WRONG_COUNT);
+  expect(await damaged.firstReady()).toEqual(first);
+});
+
+test("a task in both parts of the input queue stays among the sorted ones", async () => {
+  await using damaged = await Damaged.open();
+  const first = await damaged.firstReady();
+  await damaged.f.redis.zadd(damaged.f.key("ready"), 0, first);
+  const id = first.toString("latin1", 10);
+  await damaged.finds({ kind: "two_states", id, detail: "ready, and ready in a segment" }, WRONG_COUNT);
+  expect(await damaged.firstReady()).not.toEqual(first);
+});
+
+test("what a segment holds twice, or not rightly, is taken out of it", async () => {
+  await using damaged = await Damaged.open();
+  const { redis } = damaged.f;
+  const before = await damaged.f.picture();
+  const first = await damaged.firstReady();
+  // Of no task, of a task with another place, of another segment, of a task there already, and no entry at all.
+  const wrong = [member(99, "ghost"), member(98, "t0004"), member(3000, "far"), first, Buffer.from("?")];
+  await redis.rpush(damaged.segment(), ...wrong);
+  await damaged.finds(
+    { kind: "ghost_entry", id: "far", detail: "in segment 0, where it does not belong" },
+    { kind: "two_states", id: first.toString("latin1", 10) },
+    { kind: "ghost_entry", detail: "in segment 0, where it does not belong" },
+    { kind: "ghost_entry", id: "ghost", detail: "in segment 0, without its task" },
+    { kind: "ghost_entry", id: "t0004", detail: "in segment 0, without its task" },
+    WRONG_COUNT,
+    WRONG_COUNT,
+  );
+  expect(await damaged.f.picture()).toEqual(before);
+});
+
+test("a segment that the index misses is named again, and one that it names in vain no longer", async () => {
+  await using damaged = await Damaged.open();
+  const { redis } = damaged.f;
+  const before = await damaged.f.picture();
+  await redis.zrem(damaged.f.key("segments"), "0");
+  await redis.zadd(damaged.f.key("segments"), 7, "7", 9, "9");
+  await damaged.finds(
+    { kind: "wrong_count", detail: "segment 0 is not in the index" },
+    { kind: "wrong_count", detail: "segment 7 is in the index, and empty" },
+    { kind: "wrong_count", detail: "segment 9 is in the index, and empty" },
+    WRONG_COUNT,
+    WRONG_COUNT,
+  );
+  expect(await damaged.f.picture()).toEqual(before);
+});
+
+test("how many tasks are in segments is set", async () => {
+  await using damaged = await Damaged.open();
+  const before = await damaged.f.picture();
+  await damaged.f.redis.hincrby(damaged.f.key("stats"), "segmented", 2);
+  await damaged.finds({ kind: "wrong_count", detail: "6 tasks in segments, which hold 4" });
+  expect(await damaged.f.picture()).toEqual(before);
+});
+
+test("all of many segments are looked through, in pieces", async () => {
+  await using damaged = await Damaged.open();
+  for (let n = 0; n < 3; n += 1) {
+    await damaged.store.enqueue(TOPIC, newTasks(1000, {}, `m${n}-`), { ...ending, tasksMax: 0, bytesMax: 0 });
+  }
+  const ghosts = [700, 1200, 2999, 3005].map((n) => member(n, `ghost-${n}`));
+  for (const ghost of ghosts) {
+    const segment = damaged.segment(Math.floor(ghost.readUIntBE(4, 6) / 1000));
+    await damaged.f.redis.linsert(segment, "AFTER", (await damaged.f.redis.lindexBuffer(segment, 3)) ?? "", ghost);
+  }
+  const problems = await damaged.scrub();
+  expect(problems.filter(({ kind }) => kind === "ghost_entry").map(({ id }) => id)).toEqual(
+    [700, 1200, 2999, 3005].map((n) => `ghost-${n}`),
+  );
+  expect(await damaged.scrub()).toEqual([]);
 });
 
 test("a leased task that is also ready stays leased", async () => {
@@ -119,6 +217,9 @@ test("a leased task that is also ready stays leased", async () => {
   const entry = Buffer.concat([value?.subarray(0, 10) ?? Buffer.alloc(0), Buffer.from(lease?.id ?? "")]);
   await damaged.f.redis.zadd(damaged.f.key("ready"), 0, entry);
   await damaged.finds({ kind: "two_states", id: lease?.id, detail: "leased and ready" }, WRONG_COUNT);
+  expect((await damaged.store.get(TOPIC, [lease?.id ?? (session.id as never)]))[0]?.state).toBe("leased");
+  await damaged.f.redis.lpush(damaged.segment(), entry);
+  await damaged.finds({ kind: "two_states", id: lease?.id, detail: "leased and ready" }, REPAIRED_COUNT, WRONG_COUNT);
   expect((await damaged.store.get(TOPIC, [lease?.id ?? (session.id as never)]))[0]?.state).toBe("leased");
 });
 

@@ -11,7 +11,9 @@ import type { Keys } from "./keys.js";
 import { pulse } from "./scripts/pulse.js";
 
 /** Rises with every change of keys or values that an older broker would not understand. */
-const LAYOUT_VERSION = "1";
+const LAYOUT_VERSION = "2";
+/** The layouts that are taken over as they are: what they have is read as well. */
+const LAYOUTS_BEFORE: readonly string[] = ["1"];
 
 export async function checkServer(
   connection: Connection,
@@ -30,7 +32,7 @@ export async function checkServer(
   if (config.get("appendonly") === "no") {
     log.warn({}, "Redis keeps no append-only file (appendonly is no): a crash of Redis loses tasks.");
   }
-  await checkLayout(connection, keys);
+  await checkLayout(connection, keys, log);
 }
 
 async function serverConfig(connection: Connection): Promise<ReadonlyMap<string, string>> {
@@ -52,10 +54,13 @@ function forbidden(error: unknown): never[] {
   throw error;
 }
 
-async function checkLayout(connection: Connection, keys: Keys): Promise<void> {
+async function checkLayout(connection: Connection, keys: Keys, log: Log): Promise<void> {
   const version = await connection.command("get", [keys.layout]);
   if (version === null) {
     await connection.command("set", [keys.layout, LAYOUT_VERSION, "NX"]);
+  } else if (LAYOUTS_BEFORE.includes(text(version))) {
+    log.warn({ layout: text(version) }, `The namespace has the layout ${text(version)}: it gets ${LAYOUT_VERSION}.`);
+    await connection.command("set", [keys.layout, LAYOUT_VERSION]);
   } else if (text(version) !== LAYOUT_VERSION) {
     const found = JSON.stringify(text(version));
     throw new TaskqueueError(

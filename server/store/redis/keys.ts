@@ -14,7 +14,8 @@ const NAMESPACE = /^[A-Za-z0-9_.-]{1,64}$/;
 /** A topic's keys, in the order in which scripts/fragments/topic.lua names them. */
 export const TOPIC_KEYS = [
   "tasks", // hash id -> place and record
-  "ready", // zset 0 place and id: the input queue
+  "ready", // zset 0 place and id: the part of the input queue that is sorted
+  "segments", // zset number, number: the segments that hold something
   "scheduled", // zset due moment, place and id
   "dead", // zset moment of death, place and id
   "completed", // zset moment of completion, place and id: those that are kept
@@ -31,6 +32,7 @@ export const TOPIC_KEYS = [
   "windows", // zset moment a window of ended ids is over, its number
   "leases:", // prefix; hash per session: id -> lease
   "ended:", // prefix; hash per window: id -> token
+  "segment:", // prefix; list per segment, place and id: the part of the input queue that is in order of arrival
 ] as const;
 
 /** Topics whose keys are kept spelled out. */

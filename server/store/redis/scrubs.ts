@@ -21,18 +21,19 @@ import { held } from "./scripts/held.js";
 import { scrubCounts } from "./scripts/scrub-counts.js";
 import { ENTRY_SECTIONS, scrubEntries } from "./scripts/scrub-entries.js";
 import { scrubLeases } from "./scripts/scrub-leases.js";
+import { scrubSegments } from "./scripts/scrub-segments.js";
 import { scrubStrays } from "./scripts/scrub-strays.js";
 import { scrubTasks } from "./scripts/scrub-tasks.js";
 import { sessionIds } from "./scrub-codec.js";
 import type { Sessions } from "./sessions.js";
 
-const SECTIONS = ["tasks", "holders", "leases", ...ENTRY_SECTIONS, "counts", "end"] as const;
+const SECTIONS = ["tasks", "holders", "leases", "segments", ...ENTRY_SECTIONS, "counts", "end"] as const;
 type Section = (typeof SECTIONS)[number];
 
 /** Where a walk is. */
 interface Walk {
   section: Section;
-  /** Of HSCAN or ZSCAN within the section. */
+  /** Of HSCAN or ZSCAN within the section; among segments the number of an enqueue. */
   cursor: string;
   /** Among leases: the session. */
   session: string;
@@ -110,7 +111,10 @@ export class Scrubs {
       case "end":
         return { checked: 0, problems: [] };
       default: {
-        const portion = await this.#connection.run(scrubEntries, { ...call, section, cursor: walk.cursor });
+        const { cursor } = walk;
+        const portion = await (section === "segments"
+          ? this.#connection.run(scrubSegments, { ...call, cursor })
+          : this.#connection.run(scrubEntries, { ...call, section, cursor }));
         walk.cursor = portion.cursor;
         if (portion.cursor === CURSOR_START) enter(walk, after(section));
         return portion;

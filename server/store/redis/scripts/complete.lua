@@ -66,4 +66,4 @@ local counters = read_counters()
 counters.completed, counters.bytes = counters.completed + #gone + #others, counters.bytes - bytes
 local served = serve(demands, wanted, counters)
 write_counters(counters)
-return reply_with({ "completed", table.concat(outcomes) }, served, lost_sessions, call("ZCARD", READY))
+return reply_with({ "completed", table.concat(outcomes) }, served, lost_sessions, counters)

@@ -9,5 +9,5 @@
 
 call("HSET", SETTINGS, "paused", ARGV[4], "settings", ARGV[5])
 call("PUBLISH", channel, "settings " .. topic)
-if ARGV[4] == "0" and call("EXISTS", READY) == 1 then wake_ready() end
+if ARGV[4] == "0" and call("EXISTS", READY, SEGMENTS) > 0 then wake_ready() end
 return { "configured" }

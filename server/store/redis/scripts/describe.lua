@@ -7,10 +7,12 @@
 --       line is the first one of the record at the head of the input queue
 -- use: topic
 -- use: record
+-- use: head
 
 local sizes = { call("HLEN", TASKS) }
 for i, queue in ipairs({ SCHEDULED, READY, DEAD, COMPLETED, CANCELLED }) do sizes[i + 1] = call("ZCARD", queue) end
-local head, line = call("ZRANGE", READY, 0, 0)[1], ""
+sizes[3] = sizes[3] + (call("HGET", STATS, "segmented") or 0)
+local head, line = input_head(1, true, true).entries[1], ""
 if head then
   local value = call("HGET", TASKS, string.sub(head, PLACE + 1))
   line = value and string.match(value, "^[^\n]*\n", PLACE + 1) or ""

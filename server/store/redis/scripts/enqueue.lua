@@ -11,7 +11,7 @@
 --       tasks handed out are the first of this call, whose records are not repeated
 -- use: topic
 -- use: ended
--- use: wake
+-- use: arrive
 -- use: lease
 
 local window_ms, tasks_max, bytes_max, n = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
@@ -38,7 +38,8 @@ for i = 1, n do
 end
 created = #new < n and table.concat(created) or ""
 
-local counters, waiting = read_counters(), call("ZCARD", READY)
+local counters = read_counters()
+local was_empty = waiting(counters) == 0
 if #new > 0 and (tasks_max > 0 or bytes_max > 0) then
   local held, held_bytes = call("HLEN", TASKS), counters.bytes
   if (tasks_max > 0 and held + #new > tasks_max) or (bytes_max > 0 and held_bytes + bytes > bytes_max) then
@@ -65,14 +66,13 @@ counters.enqueued, counters.bytes = sequence + #new, counters.bytes + bytes
 if #new > 0 then call("HSET", TASKS, unpack(records)) end
 if #xids > 0 then call("ZADD", XIDS, unpack(xids)) end
 -- What nobody overtakes goes straight to a worker, without passing the queue.
-local straight = wanted > 0 and #extras == 0 and m > 0 and waiting == 0
+local straight = wanted > 0 and #extras == 0 and m > 0 and was_empty
 local served = straight and serve(demands, wanted, counters, fresh) or NOTHING
 local queued = {}
 for i = served.taken + 1, m do queued[i - served.taken] = fresh.places[i] .. fresh.ids[i] end
-add_ready(queued)
+queue_up(queued, #extras == 0, counters)
 if not straight then served = serve(demands, wanted, counters) end
-local ready = waiting + m - served.taken
-if waiting == 0 and ready > 0 then wake_ready() end
+if was_empty and waiting(counters) > 0 then wake_ready() end
 schedule(due)
 write_counters(counters)
-return reply_with({ "enqueued", created, straight and 1 or 0 }, served, lost, ready)
+return reply_with({ "enqueued", created, straight and 1 or 0 }, served, lost, counters)

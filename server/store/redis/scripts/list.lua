@@ -8,23 +8,26 @@
 -- use: topic
 -- use: locate
 -- use: rows
+-- use: after
 
 local state, limit, after_score, after_member = ARGV[4], tonumber(ARGV[5]), ARGV[6], ARGV[7]
 
--- The rank of the first member behind (score, member): a search by halves among
--- those of the same score, because the member itself may be gone.
-local function rank_after(queue)
-  local low = call("ZCOUNT", queue, "-inf", "(" .. after_score)
-  local high = call("ZCOUNT", queue, "-inf", after_score)
-  while low < high do
-    local middle = math.floor((low + high) / 2)
-    if call("ZRANGE", queue, middle, middle)[1] > after_member then high = middle else low = middle + 1 end
+local function ready_page()
+  local first, last, ids = rank_after(READY, after_score, after_member), {}, {}
+  local rank, skip = segment_after(after_member)
+  local page = merge(call("ZRANGE", READY, first, first + limit), arrivals(limit + 1, rank, skip), limit + 1)
+  local entries = page.entries
+  if #entries > limit or page.more then last = { "0", entries[math.min(limit, #entries)] } end
+  for i = 1, math.min(limit, #entries) do ids[i] = string.sub(entries[i], PLACE + 1) end
+  local tasks = read_tasks(ids, true)
+  for i, task in ipairs(tasks) do
+    if task.place and task.place .. task.id == entries[i] then task.state = "ready" end
   end
-  return low
+  return tasks, last
 end
 
 local function queue_page(queue)
-  local first = after_member == "" and 0 or rank_after(queue)
+  local first = rank_after(queue, after_score, after_member)
   local scored = call("ZRANGE", queue, first, first + limit, "WITHSCORES")
   local ids, last = {}, {}
   for i = 1, math.min(#scored / 2, limit) do ids[i] = string.sub(scored[2 * i - 1], PLACE + 1) end
@@ -58,6 +61,6 @@ local function leased_page()
   return tasks, last
 end
 
-local tasks, last
-if state == "leased" then tasks, last = leased_page() else tasks, last = queue_page(QUEUES[state]) end
+local PAGES = { ready = ready_page, leased = leased_page }
+local tasks, last = (PAGES[state] or queue_page)(QUEUES[state])
 return { "page", rows_of(tasks), last }

@@ -5,11 +5,24 @@
 -- Reply {"purged", count, more}
 -- use: topic
 -- use: delete
+-- use: head
 
-local queue = QUEUES[ARGV[4]]
-local ids = call("ZRANGE", queue, 0, ARGV[5] - 1)
-for i, member in ipairs(ids) do ids[i] = string.sub(member, PLACE + 1) end
+local state, limit = ARGV[4], tonumber(ARGV[5])
+local queue, head = QUEUES[state], nil
+if state == "ready" then
+  head = input_head(limit, true, true)
+  forget_lost(head)
+else
+  head = { entries = call("ZRANGE", queue, 0, limit - 1), all_ready = true }
+end
+local ids = {}
+for i, entry in ipairs(head.entries) do ids[i] = string.sub(entry, PLACE + 1) end
 local tasks = read_tasks(ids, false)
-for _, task in ipairs(tasks) do task.state = ARGV[4] end
+for i, task in ipairs(tasks) do
+  task.state = state
+  -- One that is not of the sorted part is in its segment.
+  if ready_among(head, i) == ready_among(head, i - 1) then task.segment = segment_of(head.entries[i]) end
+end
 delete_tasks(tasks)
-return { "purged", #tasks, call("EXISTS", queue) }
+local more = call("EXISTS", queue) == 1 or state == "ready" and call("EXISTS", SEGMENTS) == 1
+return { "purged", #tasks, more and 1 or 0 }

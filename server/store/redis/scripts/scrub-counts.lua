@@ -10,7 +10,19 @@
 
 local function stat(name) return tonumber(call("HGET", STATS, name)) or 0 end
 
-local tasks, entries, leased = call("HLEN", TASKS), 0, 0
+-- Of more segments the counter is believed: to ask each would take too long.
+local SEGMENTS_MAX = 5000
+local in_segments, segments = stat("segmented"), call("ZRANGE", SEGMENTS, 0, SEGMENTS_MAX)
+if #segments <= SEGMENTS_MAX then
+  local held = 0
+  for _, number in ipairs(segments) do held = held + call("LLEN", SEGMENT .. number) end
+  if held ~= in_segments then
+    found("wrong_count", "", string.format("%d tasks in segments, which hold %d", in_segments, held), repair)
+    if repair then call("HSET", STATS, "segmented", held) end
+    in_segments = held
+  end
+end
+local tasks, entries, leased = call("HLEN", TASKS), in_segments, 0
 for _, queue in pairs(QUEUES) do entries = entries + call("ZCARD", queue) end
 for _, session in ipairs(call("HKEYS", HOLDERS)) do leased = leased + call("HLEN", LEASES .. session) end
 

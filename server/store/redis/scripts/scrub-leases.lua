@@ -26,6 +26,11 @@ for i, task in ipairs((read_tasks(ids, false))) do
         if repair then call("ZREM", queue, member) end
       end
     end
+    find_arrived({ task })
+    if task.segment then
+      found("two_states", task.id, "leased and ready", repair)
+      if repair then leave_segments({ task }) end
+    end
   end
 end
 return { "scrubbed", #ids, problems, page[1] }

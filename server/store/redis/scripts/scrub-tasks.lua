@@ -18,7 +18,7 @@ local tasks, members, bytes = {}, {}, 0
 for i = 1, #page[2], 2 do
   local id, value = page[2][i], page[2][i + 1]
   local member = string.sub(value, 1, PLACE) .. id
-  tasks[#tasks + 1] = { id = id, member = member, fields = fields_of(value) }
+  tasks[#tasks + 1] = { id = id, place = string.sub(value, 1, PLACE), member = member, fields = fields_of(value) }
   members[#members + 1] = member
   bytes = bytes + #value - PLACE
 end
@@ -27,6 +27,20 @@ end
 local function leave(task, state)
   found("two_states", task.id, task.state .. " and " .. state, repair)
   if repair then call("ZREM", QUEUES[state], task.member) end
+end
+
+-- Those in segments are ready, if their segment can be found.
+local function check_segments()
+  find_arrived(tasks)
+  for _, task in ipairs(tasks) do
+    if task.segment and task.state then
+      found("two_states", task.id, task.state .. ", and ready in a segment", repair)
+      if repair then leave_segments({ task }) end
+    elseif task.segment then
+      task.state = "ready"
+      check_named(task.segment)
+    end
+  end
 end
 
 local function check_retention(task, retention_ms)
@@ -50,6 +64,7 @@ if #tasks > 0 then
       if scores[i] and task.state then leave(task, state)
       elseif scores[i] then task.state, task.score = state, tonumber(scores[i]) end
     end
+    if state == "ready" then check_segments() end
   end
 end
 for _, task in ipairs(tasks) do

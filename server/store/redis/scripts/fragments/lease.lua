@@ -1,5 +1,6 @@
 -- use: basics
 -- use: record
+-- use: head
 -- use: share
 -- Serves demands (session, epoch, limit, bytes in turn, in ARGV from `first` on).
 -- `fresh` holds tasks that are next in order without being in the input queue,
@@ -10,17 +11,21 @@
 
 local paused = call("HGET", SETTINGS, "paused") == "1"
 
-local COUNTERS = { "enqueued", "started", "completed", "bytes", "fence" }
+local COUNTERS = { "enqueued", "started", "completed", "bytes", "fence", "segmented" }
 
--- The counters that these scripts move, as numbers.
+-- The counters that these scripts move, as numbers; and how many tasks are in
+-- `ready`, as it were one of them.
 local function read_counters()
   local values, counters = call("HMGET", STATS, unpack(COUNTERS)), { before = {} }
   for i, name in ipairs(COUNTERS) do
     counters[name] = tonumber(values[i] or 0)
     counters.before[name] = counters[name]
   end
+  counters.sorted = call("ZCARD", READY)
   return counters
 end
+
+local function waiting(counters) return counters.sorted + counters.segmented end
 
 local function write_counters(counters)
   local changed = {}
@@ -48,12 +53,12 @@ end
 
 local NOTHING = { taken = 0, shares = {}, fence = 0, ids = "", values = {}, metas = {} }
 
--- The head of the input queue, in the form of `fresh`; its values are read by `share`.
-local function head_of_queue(wanted)
-  local members, ids = call("ZRANGE", READY, 0, wanted - 1), {}
-  for i = 1, #members do ids[i] = string.sub(members[i], PLACE + 1) end
-  -- Members begin with their place, and only that is taken of them.
-  return { ids = ids, places = members, values = {} }
+-- The entries of a head in the form of `fresh`; their values are read by `share`.
+local function tasks_of(entries)
+  local ids = {}
+  for i = 1, #entries do ids[i] = string.sub(entries[i], PLACE + 1) end
+  -- Entries begin with their place, and only that is taken of them.
+  return { ids = ids, places = entries, values = {} }
 end
 
 -- Writes down the leases of tasks `from` to `to` for a session.
@@ -70,13 +75,23 @@ end
 
 -- Moves `counters`, which the caller writes.
 local function serve(demands, wanted, counters, fresh)
-  if wanted == 0 or paused then return NOTHING end
-  local tasks = fresh or head_of_queue(wanted)
+  if wanted == 0 or paused or not fresh and waiting(counters) == 0 then return NOTHING end
+  local head = not fresh and input_head(wanted, counters.sorted > 0, counters.segmented > 0)
+  if head then
+    forget_lost(head)
+    -- Tasks that were lost with their segment are not waited for.
+    if not head.all_ready and #head.parts == 0 and not head.more then counters.segmented = 0 end
+  end
+  local tasks = fresh or tasks_of(head.entries)
   local ids, values = tasks.ids, tasks.values
   local taken, shares = share(demands, #ids, fresh and sizes_of(values) or reader(ids, values))
   if taken == 0 then return NOTHING end
   -- The first write must be one that a store without memory allows.
-  if not fresh then call("ZREMRANGEBYRANK", READY, 0, taken - 1) end
+  if head then
+    take_head(head, taken)
+    local of_ready = ready_among(head, taken)
+    counters.sorted, counters.segmented = counters.sorted - of_ready, counters.segmented - (taken - of_ready)
+  end
   local at, leased_at_ms = 0, tonumber(now_ms)
   -- Numbers never fall behind the time: see fenceAt in domain/ids.ts.
   local fence = math.max(counters.fence, (leased_at_ms - 1767225600000) * 128)
@@ -97,9 +112,9 @@ end
 -- demands from 0, tasks per open demand, ids, all joined by spaces; then the
 -- tasks' values, then their metas if any task has one. A list in the list would
 -- be neater, and costs Redis a microsecond.
-local function reply_with(reply, served, lost, ready)
+local function reply_with(reply, served, lost, counters)
   local n = #reply
-  reply[n + 1] = paused and 0 or ready
+  reply[n + 1] = paused and 0 or waiting(counters)
   reply[n + 2] = served.fence
   reply[n + 3] = table.concat(lost, " ")
   reply[n + 4] = table.concat(served.shares, " ")

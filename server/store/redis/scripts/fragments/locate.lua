@@ -1,8 +1,9 @@
 -- use: basics
 -- use: record
+-- use: segments
 -- Finds tasks by id. Gives one table per id, the same one for an id that comes
 -- twice, with: id, state (nil: no such task), place, fields, bytes, and by state
--- score, or session and lease. Reads records in small portions and keeps them,
+-- score, or segment, or session and lease. Reads records in small portions and keeps them,
 -- as value, only if asked to.
 local QUEUES = { ready = READY, scheduled = SCHEDULED, dead = DEAD, completed = COMPLETED, cancelled = CANCELLED }
 local PORTION = 16
@@ -69,7 +70,12 @@ local function locate(ids, with_values)
     end
     left = missing
   end
-  for _, task in ipairs(left) do task.state = "leased" end
-  find_holders(left)
+  find_arrived(left)
+  local leased = {}
+  for _, task in ipairs(left) do
+    task.state = task.segment and "ready" or "leased"
+    if not task.segment then leased[#leased + 1] = task end
+  end
+  find_holders(leased)
   return tasks
 end

@@ -1,7 +1,7 @@
 -- Names for what every script of a topic is given: KEYS in the order of
--- keys.ts, and the first three ARGV. `LEASES` and `ENDED` are prefixes, to
--- which a session or a window's number is appended.
+-- keys.ts, and the first three ARGV. `LEASES`, `ENDED` and `SEGMENT` are prefixes,
+-- to which a session, or the number of a window or segment is appended.
 local call = redis.call
-local TASKS, READY, SCHEDULED, DEAD, COMPLETED, CANCELLED, RETENTION, HOLDERS, META, CANCELS, PROGRESS, RESULTS, XIDS, STATS, SETTINGS, WINDOWS, LEASES, ENDED =
+local TASKS, READY, SEGMENTS, SCHEDULED, DEAD, COMPLETED, CANCELLED, RETENTION, HOLDERS, META, CANCELS, PROGRESS, RESULTS, XIDS, STATS, SETTINGS, WINDOWS, LEASES, ENDED, SEGMENT =
   unpack(KEYS)
 local now_ms, channel, topic = ARGV[1], ARGV[2], ARGV[3]

@@ -1,12 +1,12 @@
 -- use: basics
--- Puts places .. ids into the input queue (the score is text: Redis formats
+-- Sorts entries into `ready` (the score is text: Redis formats
 -- numbers with all their digits, which costs as much as the rest of this loop).
-local function add_ready(members)
-  if #members == 0 then return end
+local function add_ready(entries)
+  if #entries == 0 then return end
   local scored = {}
-  for i = 1, #members do
+  for i = 1, #entries do
     scored[2 * i - 1] = "0"
-    scored[2 * i] = members[i]
+    scored[2 * i] = entries[i]
   end
   call("ZADD", READY, unpack(scored))
 end
@@ -15,7 +15,7 @@ local function wake_ready() call("PUBLISH", channel, "ready " .. topic) end
 
 local function make_ready(members)
   if #members == 0 then return end
-  local was_empty = call("EXISTS", READY) == 0
+  local was_empty = call("EXISTS", READY, SEGMENTS) == 0
   add_ready(members)
   if was_empty then wake_ready() end
 end
