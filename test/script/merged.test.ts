@@ -87,7 +87,7 @@ test("a call that fails fails alone", async () => {
   const outcomes = await Promise.allSettled(TOPICS.map((topic) => rig.store.enqueue(topic, [newTask("x")], unbounded)));
   expect(outcomes[0]).toMatchObject({ status: "rejected", reason: { message: expect.stringContaining("WRONGTYPE") } });
   expect(outcomes.slice(1)).toEqual(whole.map(() => expect.objectContaining({ status: "fulfilled" })));
-  expect(await rig.redis.zcard(`{merged:${whole.at(-1)}}:ready`)).toBe(1);
+  expect(await rig.redis.hlen(`{merged:${whole.at(-1)}}:tasks`)).toBe(1);
 });
 
 test("what Redis has no memory for is refused to each call, and repeats are answered", async () => {
@@ -101,7 +101,7 @@ test("what Redis has no memory for is refused to each call, and repeats are answ
   expect(outcomes[0]).toMatchObject({ status: "fulfilled", value: { created: [false] } });
   for (const outcome of outcomes.slice(1)) expect(outcome).toMatchObject({ reason: { code: "STORE_FULL" } });
   await rig.redis.config("SET", "maxmemory", "0");
-  expect(await rig.redis.zcard(`{merged:${others[0]}}:ready`)).toBe(1);
+  expect(await rig.redis.hlen(`{merged:${others[0]}}:tasks`)).toBe(1);
 });
 
 test("an answer that does not come fails all calls that wait for it", async () => {

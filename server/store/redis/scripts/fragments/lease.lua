@@ -16,12 +16,12 @@ local COUNTERS = { "enqueued", "started", "completed", "bytes", "fence", "segmen
 -- The counters that these scripts move, as numbers; and how many tasks are in
 -- `ready`, as it were one of them.
 local function read_counters()
-  local values, counters = call("HMGET", STATS, unpack(COUNTERS)), { before = {} }
+  local values = call("HMGET", STATS, unpack(COUNTERS))
+  local counters = { before = values, sorted = call("ZCARD", READY) }
   for i, name in ipairs(COUNTERS) do
-    counters[name] = tonumber(values[i] or 0)
-    counters.before[name] = counters[name]
+    values[i] = tonumber(values[i] or 0)
+    counters[name] = values[i]
   end
-  counters.sorted = call("ZCARD", READY)
   return counters
 end
 
@@ -29,8 +29,8 @@ local function waiting(counters) return counters.sorted + counters.segmented end
 
 local function write_counters(counters)
   local changed = {}
-  for _, name in ipairs(COUNTERS) do
-    if counters[name] ~= counters.before[name] then put(changed, name, counters[name]) end
+  for i, name in ipairs(COUNTERS) do
+    if counters[name] ~= counters.before[i] then put(changed, name, counters[name]) end
   end
   if #changed > 0 then call("HSET", STATS, unpack(changed)) end
 end
