@@ -70,7 +70,7 @@ export class OpenBatch {
     const tasks = tasksOf(call);
     let full: Batch | undefined;
     if (call.start > 0 && (this.writer.length > BATCH_BYTES || this.#tasks + tasks > BATCH_TASKS)) {
-      full = this.#close(call.start);
+      full = this.#close(this.#calls.length, call.start);
       call.start = 0;
     }
     call.end = this.writer.length;
@@ -80,25 +80,42 @@ export class OpenBatch {
     return full;
   }
 
-  /** What has gathered, or undefined when that is nothing. */
-  close(): Batch | undefined {
-    return this.#calls.length === 0 ? undefined : this.#close(this.writer.length);
+  /** How many tasks have gathered. */
+  get tasks(): number {
+    return this.#tasks;
   }
 
-  #close(end: number): Batch {
-    const batch = {
+  /** What has gathered, or its first calls, of up to `tasksMax` tasks and at least one; undefined when that is nothing. */
+  close(tasksMax: number): Batch | undefined {
+    let tasks = 0;
+    const first = this.#calls.findIndex((call, index) => {
+      tasks += tasksOf(call);
+      return tasks > tasksMax && index > 0;
+    });
+    const count = first < 0 ? this.#calls.length : first;
+    return count === 0 ? undefined : this.#close(count, this.#calls[count]?.start ?? this.writer.length);
+  }
+
+  /** Closes the first calls, whose tasks end at `end`. */
+  #close(count: number, end: number): Batch {
+    const calls = this.#calls;
+    this.#calls = calls.splice(count);
+    for (const call of this.#calls) {
+      call.start -= end;
+      call.end -= end;
+    }
+    const tasks = calls.reduce((sum, call) => sum + tasksOf(call), 0);
+    this.#tasks -= tasks;
+    return {
       bytes: this.writer.takeUpTo(end),
-      ownIds: this.#calls.every(({ own }) => (typeof own === "boolean" ? own : own.every(Boolean))),
-      calls: this.#calls,
-      tasks: this.#tasks,
+      ownIds: calls.every(({ own }) => (typeof own === "boolean" ? own : own.every(Boolean))),
+      calls,
+      tasks,
       sinceMs: this.#sinceMs,
       sentAtMs: 0,
       failures: 0,
       lastError: undefined,
     };
-    this.#calls = [];
-    this.#tasks = 0;
-    return batch;
   }
 }
 

@@ -36,6 +36,12 @@ const PATH = `/${BrokerServiceDefinition.fullName}/${BrokerServiceDefinition.met
 const WINDOW = 4;
 /** `fresh_ids` of a request, set. */
 const FRESH_IDS = Buffer.of((2 << 3) | 0, 1);
+/**
+ * Requests that share what has gathered get no less than this. While broker and
+ * workers are busy with one, the next is on its way, where one large request
+ * would pass them one after the other; smaller ones cost more than they save.
+ */
+const TASKS_SHARED = 100;
 const BACKOFF_BASE_MS = 50;
 /** Below any patience with a broker that restarts: what is enqueued then should not wait for long when it is back. */
 const BACKOFF_CAP_MS = 1_000;
@@ -185,13 +191,18 @@ export class EnqueueStream {
     if (state.kind === "idle") void this.#connect();
     if (state.kind !== "attached") return;
     while (!state.blocked && this.#unanswered.length < WINDOW) {
-      const batch = this.#ready.shift() ?? this.#open.close();
+      const batch = this.#ready.shift() ?? this.#open.close(this.#share());
       if (batch === undefined) return;
       const request = batch.ownIds && batch.sentAtMs === 0 ? Buffer.concat([batch.bytes, FRESH_IDS]) : batch.bytes;
       batch.sentAtMs = monotonicMs();
       this.#unanswered.push(batch);
       if (!state.stream.write(request)) state.blocked = true;
     }
+  }
+
+  /** How many of the tasks that have gathered the next request takes: they are divided among those that may be sent. */
+  #share(): number {
+    return Math.max(TASKS_SHARED, Math.ceil(this.#open.tasks / (WINDOW - this.#unanswered.length)));
   }
 
   /** The one setter: leaves a state with its timer or stream, and enters the next. */
@@ -247,7 +258,7 @@ export class EnqueueStream {
   #lose(error: TaskqueueError): void {
     const hadAnswers = this.#state.kind === "attached" && this.#state.answered;
     this.#lostBy = error;
-    const open = this.#open.close();
+    const open = this.#open.close(Number.POSITIVE_INFINITY);
     const batches = [...this.#unanswered, ...this.#ready, ...(open ? [open] : [])];
     this.#unanswered = [];
     this.#ready = [];

@@ -4,7 +4,10 @@
  * An item waits only for the end of the current turn of the event loop; where
  * items come one at a time, only until the callback that brought it is through.
  * While as many calls are under way as are allowed, items gather, and the next
- * call takes them all: the busier the store, the larger the batches. `run` deals
+ * call takes them all: the busier the store, the larger the batches. When
+ * several calls may be made at once they share what waits, unless that is
+ * little: while the store works on one part, broker and workers are busy with
+ * another, where one large call would pass them one after the other. `run` deals
  * with its own errors; if it throws, that is a bug and ends the process.
  */
 import type { Turn } from "../lib/turn.js";
@@ -15,6 +18,8 @@ export interface BatcherOptions<Item> {
   readonly weigh: (item: Item) => number;
   /** A call takes items up to this weight, and at least one. */
   readonly weightMax: number;
+  /** Calls that share what waits get no less than this. Default: they do not share. */
+  readonly weightShared?: number;
   /** Calls under way at once. */
   readonly callsMax: number;
   readonly run: (items: Item[]) => Promise<void>;
@@ -67,7 +72,9 @@ export class Batcher<Item> {
   };
 
   #take(): Item[] {
-    const { weigh, weightMax } = this.#options;
+    const { weigh, weightMax: most, weightShared = most, callsMax } = this.#options;
+    const share = Math.ceil(this.#weight / (callsMax - this.#calls));
+    const weightMax = Math.min(most, Math.max(share, weightShared));
     if (this.#weight <= weightMax) {
       const all = this.#items;
       this.#items = [];

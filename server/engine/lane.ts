@@ -41,6 +41,8 @@ const RETRY_MS_MAX = 1_000;
 const BYTES_PER_WEIGHT = 4_096;
 /** What a record holds beside the task's spec and external id takes less than this. */
 const RECORD_LINE_BYTES = 256;
+/** Calls that share what waits get no less: a call costs the broker and the store about as much as half of that. */
+const WEIGHT_SHARED = 100;
 /** Bytes that the demands of one call may add up to. */
 const DEMANDS_BYTES_MAX = 64 * 1024 * 1024;
 
@@ -94,11 +96,12 @@ export class Lane {
     // While the store is away as many calls wait for its end as there are batches and sessions.
     setMaxListeners(0, this.#stopping.signal, this.#again.signal);
     const { turn } = context;
-    const reports = { turn, weigh: one, weightMax: LIMITS.batchMax, callsMax: 2 };
+    const reports = { turn, weigh: one, weightMax: LIMITS.batchMax, weightShared: WEIGHT_SHARED, callsMax: 2 };
     this.#enqueues = new Batcher({
       turn,
       weigh: ({ tasks, bytes }) => Math.max(tasks.length, Math.floor(bytes / BYTES_PER_WEIGHT)),
       weightMax: LIMITS.batchMax,
+      weightShared: WEIGHT_SHARED,
       callsMax: 2,
       run: (batch) => this.#enqueueBatch(batch),
     });

@@ -4,7 +4,7 @@ import { Turn } from "../../../server/lib/turn.js";
 import { settle } from "../../support/clock.js";
 
 /** A batcher of numbers that weigh what they are; its calls end when the test says so. */
-function rig(options: { weightMax: number; callsMax: number }) {
+function rig(options: { weightMax: number; weightShared?: number; callsMax: number }) {
   const calls: number[][] = [];
   const open: (() => void)[] = [];
   const batcher = new Batcher<number>({
@@ -80,6 +80,26 @@ describe("a batcher", () => {
     await settle();
     expect(calls).toEqual([[9], [9]]);
     expect(batcher.weight).toBe(27);
+  });
+
+  test("shares what waits among the calls it may make, unless that is little", async () => {
+    const { batcher, calls, end } = rig({ weightMax: 100, weightShared: 4, callsMax: 3 });
+    for (let item = 0; item < 9; item += 1) batcher.add(2);
+    await settle();
+    expect(calls).toEqual([
+      [2, 2, 2],
+      [2, 2, 2],
+      [2, 2, 2],
+    ]);
+    for (let item = 0; item < 3; item += 1) batcher.add(2);
+    await end();
+    await end();
+    // Two calls may be made: one of them takes what a share is at least, and the other what is left.
+    expect(calls.slice(3)).toEqual([[2, 2, 2]]);
+    batcher.add(1);
+    batcher.add(1);
+    await settle();
+    expect(calls.slice(4)).toEqual([[1, 1]]);
   });
 
   test("is idle when nothing waits and nothing is under way", async () => {

@@ -63,6 +63,22 @@ describe("enqueueing", () => {
     expect(numbersOf(broker)).toEqual([[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]]);
   });
 
+  test("requests under way side by side share what has gathered, unless it is little", async () => {
+    await using broker = await FakeBroker.start();
+    await using client = new Client({ address: broker.address });
+    await client.enqueue(work, [0]);
+    const enqueue = (count: number) => Promise.all(Array.from({ length: count }, (_, n) => client.enqueue(work, [n])));
+    await enqueue(150);
+    await enqueue(240);
+    const many = client.enqueueMany(
+      work,
+      Array.from({ length: 180 }, (_, n): [number] => [n]),
+    );
+    await Promise.all([many, enqueue(20)]);
+    expect(broker.requests.map(({ tasks }) => tasks.length)).toEqual([1, 100, 50, 100, 100, 40, 20, 180]);
+    expect(numbersOf(broker)[2]).toEqual(Array.from({ length: 50 }, (_, n) => 100 + n));
+  });
+
   test("one by one they are sent one by one", async () => {
     await using broker = await FakeBroker.start();
     await using client = new Client({ address: broker.address });
