@@ -38,7 +38,8 @@ export async function startCluster({ appendonly }: Pick<RedisOptions, "appendonl
         const info = await admin.cluster("INFO");
         return info.includes("cluster_state:ok") && info.includes(`cluster_known_nodes:${NODES}`);
       };
-      await until("every node knows the whole cluster", whole);
+      // Gossip takes its time when many clusters are started side by side.
+      await until("every node knows the whole cluster", whole, { timeoutMs: 30_000 });
     }
   } finally {
     for (const admin of admins) admin.disconnect();
