@@ -40,13 +40,11 @@ export interface Call {
 
 export interface Batch {
   readonly bytes: Buffer;
-  /** Whether all its ids were made here: sent for the first time, none of them can be known. */
-  readonly ownIds: boolean;
   readonly calls: readonly Call[];
   readonly tasks: number;
   /** When its first task was enqueued, on the monotonic clock. */
   readonly sinceMs: number;
-  /** When it was last sent; 0 before the first time. */
+  /** When it was last sent. */
   sentAtMs: number;
   /** How often it was refused. */
   failures: number;
@@ -108,7 +106,6 @@ export class OpenBatch {
     this.#tasks -= tasks;
     return {
       bytes: this.writer.takeUpTo(end),
-      ownIds: calls.every(({ own }) => (typeof own === "boolean" ? own : own.every(Boolean))),
       calls,
       tasks,
       sinceMs: this.#sinceMs,

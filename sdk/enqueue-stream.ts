@@ -34,8 +34,6 @@ const PATH = `/${BrokerServiceDefinition.fullName}/${BrokerServiceDefinition.met
 
 /** Unanswered requests on the stream. Few, so that batches grow under load instead of queueing at the broker. */
 const WINDOW = 4;
-/** `fresh_ids` of a request, set. */
-const FRESH_IDS = Buffer.of((2 << 3) | 0, 1);
 /**
  * Requests that share what has gathered get no less than this. While broker and
  * workers are busy with one, the next is on its way, where one large request
@@ -193,10 +191,9 @@ export class EnqueueStream {
     while (!state.blocked && this.#unanswered.length < WINDOW) {
       const batch = this.#ready.shift() ?? this.#open.close(this.#share());
       if (batch === undefined) return;
-      const request = batch.ownIds && batch.sentAtMs === 0 ? Buffer.concat([batch.bytes, FRESH_IDS]) : batch.bytes;
       batch.sentAtMs = monotonicMs();
       this.#unanswered.push(batch);
-      if (!state.stream.write(request)) state.blocked = true;
+      if (!state.stream.write(batch.bytes)) state.blocked = true;
     }
   }
 

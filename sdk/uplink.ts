@@ -96,7 +96,10 @@ export class Uplink {
     if (this.#progress.size > 0) this.#progress.delete(attempt);
   }
 
-  /** Sends soon; also what credit there is to tell of. What a lone task leads to is sent at once, what more lead to is gathered for a turn of the event loop. */
+  /**
+   * Sends soon; also what credit there is to tell of. What a lone task leads to is
+   * sent at once, what more lead to is gathered for a turn of the event loop.
+   */
   schedule(): void {
     if (this.#flushing) return;
     this.#flushing = true;

@@ -230,12 +230,8 @@ export class Broker {
    * Stores tasks, all or nothing per topic; resolves when they are kept, with
    * whether each is new. Rejects with NAMESPACE_FULL, TOPIC_FULL, STORE_FULL, STORE_UNAVAILABLE
    * or DRAINING; tasks of other topics in the same call may then be stored.
-   * `freshIds` vouches that no id can be that of a task that has ended.
    */
-  async enqueue(
-    tasks: readonly (NewTask & { readonly topic: TopicName })[],
-    freshIds = false,
-  ): Promise<readonly boolean[]> {
+  async enqueue(tasks: readonly (NewTask & { readonly topic: TopicName })[]): Promise<readonly boolean[]> {
     this.#refuseWhileDraining();
     const first = tasks[0];
     if (first === undefined) return [];
@@ -247,18 +243,14 @@ export class Broker {
     this.#bounds.admit(tasks);
     this.#pendingBytes += bytes;
     try {
-      const isOneTopic = tasks.every((task) => task.topic === first.topic);
-      if (isOneTopic) return await this.#lane(first.topic).enqueue(tasks, freshIds);
-      return await this.#enqueueTopics(tasks, freshIds);
+      if (tasks.every((task) => task.topic === first.topic)) return await this.#lane(first.topic).enqueue(tasks);
+      return await this.#enqueueTopics(tasks);
     } finally {
       this.#pendingBytes -= bytes;
     }
   }
 
-  async #enqueueTopics(
-    tasks: readonly (NewTask & { readonly topic: TopicName })[],
-    freshIds: boolean,
-  ): Promise<readonly boolean[]> {
+  async #enqueueTopics(tasks: readonly (NewTask & { readonly topic: TopicName })[]): Promise<readonly boolean[]> {
     const byTopic = new Map<TopicName, number[]>();
     for (const [index, { topic }] of tasks.entries()) {
       const indexes = byTopic.get(topic);
@@ -268,7 +260,7 @@ export class Broker {
     const created = new Array<boolean>(tasks.length).fill(false);
     const stored = [...byTopic].map(async ([topic, indexes]) => {
       const own = indexes.flatMap((index) => tasks[index] ?? []);
-      const answers = await this.#lane(topic).enqueue(own, freshIds);
+      const answers = await this.#lane(topic).enqueue(own);
       for (const [position, index] of indexes.entries()) created[index] = answers[position] ?? false;
     });
     const outcomes = await Promise.allSettled(stored);

@@ -49,8 +49,6 @@ const DEMANDS_BYTES_MAX = 64 * 1024 * 1024;
 interface PendingEnqueue {
   readonly tasks: readonly NewTask[];
   readonly bytes: number;
-  /** No id can be that of a task that has ended. */
-  readonly freshIds: boolean;
   readonly resolve: (created: readonly boolean[]) => void;
   readonly reject: (error: unknown) => void;
 }
@@ -129,7 +127,7 @@ export class Lane {
   // ── Producers ──────────────────────────────────────────────────────────────
 
   /** Stores tasks; resolves when they are kept. Rejects with what the producer should be told. */
-  enqueue(tasks: readonly NewTask[], freshIds: boolean): Promise<readonly boolean[]> {
+  enqueue(tasks: readonly NewTask[]): Promise<readonly boolean[]> {
     this.#lastUsed = this.#context.clock.monotonic();
     if (this.#enqueues.weight + tasks.length > LIMITS.pendingTasksMax) {
       return Promise.reject(
@@ -140,7 +138,7 @@ export class Lane {
     }
     let bytes = 0;
     for (const { spec } of tasks) bytes += spec.length;
-    return new Promise((resolve, reject) => this.#enqueues.add({ tasks, bytes, freshIds, resolve, reject }));
+    return new Promise((resolve, reject) => this.#enqueues.add({ tasks, bytes, resolve, reject }));
   }
 
   async #enqueueBatch(batch: PendingEnqueue[]): Promise<void> {
@@ -148,8 +146,7 @@ export class Lane {
     try {
       if (!settings.knows(this.topic)) await settings.refresh(this.topic);
       const tasks = batch.length === 1 && batch[0] ? batch[0].tasks : batch.flatMap((pending) => pending.tasks);
-      const freshIds = batch.every((pending) => pending.freshIds);
-      const answer = await this.#ask(this.#enqueueCall(tasks, freshIds));
+      const answer = await this.#ask(this.#enqueueCall(tasks));
       if (answer.kind === "full") return this.#enqueueFull(batch, answer);
       let from = 0;
       for (const { tasks, resolve } of batch) {
@@ -162,7 +159,7 @@ export class Lane {
     }
   }
 
-  async #enqueueCall(tasks: readonly NewTask[], freshIds: boolean): Promise<EnqueueAnswer> {
+  async #enqueueCall(tasks: readonly NewTask[]): Promise<EnqueueAnswer> {
     const { store, options, settings } = this.#context;
     const { tasksMax = 0, bytesMax = 0 } = settings.get(this.topic);
     const now = this.#context.now();
@@ -172,7 +169,7 @@ export class Lane {
     try {
       const answer = await store.enqueue(this.topic, tasks, {
         now,
-        endedWindowMs: freshIds ? 0 : options.endedWindowMs,
+        endedWindowMs: options.endedWindowMs,
         tasksMax,
         bytesMax,
         ...demandsOf(grants),

@@ -34,8 +34,8 @@ export function brokerService(broker: Broker, clock: Clock, log: Log) {
   const watchStats = new WatchStats(broker, clock);
   return {
     async enqueue(request: Uint8Array) {
-      const { tasks, withoutIds } = readEnqueue(request, inputOptions(broker));
-      const created = await broker.enqueue(tasks, withoutIds);
+      const { tasks } = readEnqueue(request, inputOptions(broker));
+      const created = await broker.enqueue(tasks);
       return { results: tasks.map(({ id }, index) => ({ id, created: created[index] ?? false })) };
     },
 
@@ -70,8 +70,8 @@ function inputOptions(broker: Broker): TaskInputOptions {
 
 async function enqueueOne(broker: Broker, log: Log, request: Uint8Array): Promise<EnqueueStreamResponse> {
   try {
-    const { tasks, withIds, withoutIds, freshIds } = readEnqueue(request, inputOptions(broker));
-    const created = await broker.enqueue(tasks, withoutIds || freshIds);
+    const { tasks, withIds } = readEnqueue(request, inputOptions(broker));
+    const created = await broker.enqueue(tasks);
     const existing: number[] = [];
     for (let index = 0; index < created.length; index++) if (!created[index]) existing.push(index);
     return { ids: withIds ? [] : tasks.map(({ id }) => id), existing, error: undefined };

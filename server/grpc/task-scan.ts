@@ -31,28 +31,24 @@ export interface EnqueueInput {
   readonly tasks: readonly TaskInput[];
   /** Whether every task came with an id of its own. */
   readonly withIds: boolean;
-  /** Whether no task did. */
-  readonly withoutIds: boolean;
-  /** What the request says of its ids, if it is one of a stream. */
-  readonly freshIds: boolean;
 }
 
-/** Reads an encoded EnqueueRequest or EnqueueStreamRequest: the one is the other without its second field. */
+/** Reads an encoded EnqueueRequest or EnqueueStreamRequest, which are the same. */
 export function readEnqueue(bytes: Uint8Array, options: TaskInputOptions): EnqueueInput {
-  const { ranges, freshIds } = readRequest(bytes);
+  const ranges = taskRanges(bytes);
   if (ranges.length < 1 || ranges.length > LIMITS.batchMax) {
     throw invalid("tasks", `${ranges.length} tasks`, `must hold 1 to ${LIMITS.batchMax} tasks`);
   }
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  let withIds = 0;
+  let withIds = true;
   const tasks = ranges.map(([start, end], index) => {
     const { input, hadId } =
       new Scan(buffer, start, end).plainTask(options) ??
       decodedTask(`tasks[${index}]`, buffer.subarray(start, end), options);
-    if (hadId) withIds += 1;
+    if (!hadId) withIds = false;
     return input;
   });
-  return { tasks, withIds: withIds === tasks.length, withoutIds: withIds === 0, freshIds };
+  return { tasks, withIds };
 }
 
 interface ReadTask {
@@ -60,23 +56,20 @@ interface ReadTask {
   readonly hadId: boolean;
 }
 
-/** Where the tasks are, and what else the request says. */
-function readRequest(bytes: Uint8Array): { ranges: [number, number][]; freshIds: boolean } {
+function taskRanges(bytes: Uint8Array): [number, number][] {
   const ranges: [number, number][] = [];
-  let freshIds = false;
   const scan = new Scan(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength), 0, bytes.byteLength);
   try {
     while (scan.more) {
       const tag = scan.varint();
-      if (tag === ((1 << 3) | BYTES)) ranges.push(scan.content());
-      else if (tag === ((2 << 3) | VARINT)) freshIds = scan.varint() !== 0;
-      else scan.skip(tag & 7);
+      if (tag !== ((1 << 3) | BYTES)) scan.skip(tag & 7);
+      else ranges.push(scan.content());
     }
   } catch (error) {
     if (error !== GIVE_UP) throw error;
     throw invalid("tasks", `${bytes.byteLength} bytes`, "must be a well-formed message");
   }
-  return { ranges, freshIds };
+  return ranges;
 }
 
 /** Throws on text that is not UTF-8, as protobuf demands, where generated code mends it in silence. */

@@ -341,8 +341,6 @@ export interface Store {
    * A task whose id exists in the topic, or ended less than `endedWindowMs` ago
    * (at least; a store may remember up to twice as long), is left as it is and
    * answered `created: false`. The same id twice in one call is created once.
-   * With `endedWindowMs` 0 ids that ended are not looked for, which is cheaper:
-   * for ids that were made for this call.
    *
    * Then serves `demands` as `lease` does, in the same step.
    *

@@ -5,30 +5,6 @@ import { newTask, topicName } from "../support/task-factory.js";
 
 const OTHER = topicName("mails");
 
-describe("ids of tasks that ended", () => {
-  const again = async (engine: TestEngine, freshIds: boolean, id = "a") =>
-    engine.broker.enqueue([{ ...newTask(id), topic: TOPIC }], freshIds);
-
-  test("are looked for unless the producer vouches that all of a call are new", async () => {
-    await using engine = await TestEngine.start();
-    const worker = await engine.attach({ slots: 10 });
-    await engine.enqueue(["a"]);
-    (await worker.read()).complete("a");
-    await worker.read();
-    expect(await again(engine, false)).toEqual([false]);
-    // Two calls that travel together: one that vouches does not answer for the other.
-    expect(await Promise.all([again(engine, true, "b"), again(engine, false)])).toEqual([[true], [false]]);
-    expect(await again(engine, true)).toEqual([true]);
-    expect((await worker.read()).delivered).toEqual(["a", "b", "a"]);
-  });
-
-  test("are recognised in any case while the task is there", async () => {
-    await using engine = await TestEngine.start();
-    await engine.enqueue(["a"]);
-    expect(await again(engine, true)).toEqual([false]);
-  });
-});
-
 describe("no wake-up is lost", () => {
   test("a task that becomes ready between a question and its answer is handed out", async () => {
     await using engine = await TestEngine.start();

@@ -4,7 +4,7 @@
  * script as they are: whoever changes one changes both.
  *
  * What the fragments define is defined once for all calls: to make its two dozen
- * functions anew, and the names of 18 keys, is a third of what a call of one
+ * functions anew, and the names of all keys, is a third of what a call of one
  * task costs Redis. What a fragment looks up is looked up by each call.
  */
 import { createHash } from "node:crypto";
@@ -22,8 +22,9 @@ const LOOKUP = /^local ([a-z_]+) = (.+)$/gm;
 
 /**
  * Its KEYS are one of each call's topic, `tasks`, of which it makes the others;
- * its ARGV what the calls are given, as `packCalls` packs it. It replies with what each call replied, a list, or with the text of its error: a
- * call that fails fails alone.
+ * its ARGV what the calls are given, as `packCalls` packs it. It replies with
+ * what each call replied, a list, or with the text of its error: a call that
+ * fails fails alone.
  */
 export function mergedScript(name: string): Source {
   const { own, fragments } = scriptParts(name);
@@ -65,7 +66,7 @@ return replies
 const KEY_OF = new Map(TOPIC_KEYS.map((key) => [key.replace(":", "").toUpperCase(), key]));
 const KEY = new RegExp(`\\b(?:${[...KEY_OF.keys()].join("|")})\\b`, "g");
 
-/** Keys are made where they are used: few of the 18 are, by any one call. */
+/** Keys are made where they are used: any one call uses few of them. */
 function spellKeys(text: string): string {
   return text.replace(KEY, (name) => `(PREFIX .. "${KEY_OF.get(name)}")`);
 }

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { createFileRegistry, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { FileDescriptorSetSchema } from "@bufbuild/protobuf/wkt";
-import { EnqueueRequest, EnqueueStreamRequest } from "@taskqueue/sdk/gen/taskqueue/v1/broker.js";
+import { EnqueueRequest } from "@taskqueue/sdk/gen/taskqueue/v1/broker.js";
 import { Task } from "@taskqueue/sdk/gen/taskqueue/v1/task.js";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
@@ -235,20 +235,10 @@ describe("a request", () => {
     expect(Buffer.from(tasks[0]?.spec ?? []).equals(bytes.subarray("clicks".length + "a".length + 4))).toBe(true);
   });
 
-  test("keeps the order of its tasks, and tells whether all or none had ids", () => {
-    const { tasks, withIds, withoutIds } = readEnqueue(request(plain("a"), plain(""), plain("c")), OPTIONS);
+  test("keeps the order of its tasks, and tells whether all had ids", () => {
+    const { tasks, withIds } = readEnqueue(request(plain("a"), plain(""), plain("c")), OPTIONS);
     expect(tasks.map(({ id }) => id)).toEqual(["a", tasks[1]?.id, "c"]);
-    expect({ withIds, withoutIds }).toEqual({ withIds: false, withoutIds: false });
-    expect(readEnqueue(request(plain(""), plain("")), OPTIONS)).toMatchObject({ withIds: false, withoutIds: true });
-  });
-
-  test("may vouch for its ids", () => {
-    const fresh = EnqueueStreamRequest.encode({
-      tasks: [Task.fromPartial({ topic: "clicks", id: "a" })],
-      freshIds: true,
-    });
-    expect(readEnqueue(fresh.finish(), OPTIONS)).toMatchObject({ withIds: true, withoutIds: false, freshIds: true });
-    expect(readEnqueue(request(plain("a")), OPTIONS).freshIds).toBe(false);
+    expect(withIds).toBe(false);
   });
 
   test("holds 1 to 1,000 tasks", () => {

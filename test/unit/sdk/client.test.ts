@@ -45,15 +45,6 @@ describe("enqueueing", () => {
     expect(broker.requests[0]?.tasks[0]?.id).toBe(id);
   });
 
-  test("ids of the caller's are not called fresh, as they may be of tasks that ended", async () => {
-    await using broker = await FakeBroker.start();
-    await using client = new Client({ address: broker.address });
-    await client.enqueueMany(work, [[1], [2]]);
-    await client.enqueueMany(work, [[3], { args: [4], id: "mine" }]);
-    await Promise.all([client.enqueue(work, [5]), client.enqueue(work, [6], { id: "mine-too" })]);
-    expect(broker.requests.map(({ freshIds }) => freshIds)).toEqual([true, false, false]);
-  });
-
   test("whatever is enqueued in one tick travels together, in order", async () => {
     await using broker = await FakeBroker.start();
     await using client = new Client({ address: broker.address });
@@ -275,8 +266,6 @@ describe("a lost stream", () => {
     await Promise.all([client.enqueue(work, [2]), client.enqueue(work, [3])]);
     expect(numbersOf(broker)).toEqual([[1], [2, 3], [2, 3]]);
     expect(broker.requests[2]?.tasks).toEqual(broker.requests[1]?.tasks);
-    // Only a first sending is of ids that nobody can know.
-    expect(broker.requests.map(({ freshIds }) => freshIds)).toEqual([true, true, false]);
   });
 
   test("is survived by moving to another broker", async () => {

@@ -186,14 +186,6 @@ export interface EnqueueResult {
 export interface EnqueueStreamRequest {
   /** The tasks. 1 to 1,000; one request holds at most 4 MiB encoded. */
   tasks: Task[];
-  /**
-   * Vouches that the id of every task was made for this request, at random,
-   * and that the request is sent for the first time: the broker then does not
-   * look for the ids among those of tasks that ended lately, which is cheaper.
-   * An id of a task that still exists is recognised all the same; one of a task
-   * that has ended makes it run again. Default: false, which is always safe.
-   */
-  freshIds: boolean;
 }
 
 /** The answer to the oldest unanswered request of the stream. */
@@ -620,16 +612,13 @@ export const EnqueueResult: MessageFns<EnqueueResult> = {
 };
 
 function createBaseEnqueueStreamRequest(): EnqueueStreamRequest {
-  return { tasks: [], freshIds: false };
+  return { tasks: [] };
 }
 
 export const EnqueueStreamRequest: MessageFns<EnqueueStreamRequest> = {
   encode(message: EnqueueStreamRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     for (const v of message.tasks) {
       Task.encode(v!, writer.uint32(10).fork()).join();
-    }
-    if (message.freshIds !== false) {
-      writer.uint32(16).bool(message.freshIds);
     }
     return writer;
   },
@@ -655,14 +644,6 @@ export const EnqueueStreamRequest: MessageFns<EnqueueStreamRequest> = {
             message.tasks.push(Task.decode(reader, reader.uint32()));
             continue;
           }
-          case 2: {
-            if (tag !== 16) {
-              break;
-            }
-
-            message.freshIds = reader.bool();
-            continue;
-          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -676,23 +657,13 @@ export const EnqueueStreamRequest: MessageFns<EnqueueStreamRequest> = {
   },
 
   fromJSON(object: any): EnqueueStreamRequest {
-    return {
-      tasks: globalThis.Array.isArray(object?.tasks) ? object.tasks.map((e: any) => Task.fromJSON(e)) : [],
-      freshIds: isSet(object.freshIds)
-        ? globalThis.Boolean(object.freshIds)
-        : isSet(object.fresh_ids)
-        ? globalThis.Boolean(object.fresh_ids)
-        : false,
-    };
+    return { tasks: globalThis.Array.isArray(object?.tasks) ? object.tasks.map((e: any) => Task.fromJSON(e)) : [] };
   },
 
   toJSON(message: EnqueueStreamRequest): unknown {
     const obj: any = {};
     if (message.tasks?.length) {
       obj.tasks = message.tasks.map((e) => Task.toJSON(e));
-    }
-    if (message.freshIds !== false) {
-      obj.freshIds = message.freshIds;
     }
     return obj;
   },
@@ -703,7 +674,6 @@ export const EnqueueStreamRequest: MessageFns<EnqueueStreamRequest> = {
   fromPartial(object: DeepPartial<EnqueueStreamRequest>): EnqueueStreamRequest {
     const message = createBaseEnqueueStreamRequest();
     message.tasks = object.tasks?.map((e) => Task.fromPartial(e)) || [];
-    message.freshIds = object.freshIds ?? false;
     return message;
   },
 };
