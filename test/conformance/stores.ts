@@ -16,6 +16,8 @@ export interface OpenedStore {
   readonly store: Store;
   /** For the message of a failure. */
   readonly where: string;
+  /** How many it has that send wake-ups of their own. */
+  readonly nodes: number;
   dispose(passed: boolean): Promise<void>;
 }
 
@@ -30,14 +32,19 @@ const ALL: Readonly<Record<string, () => Promise<OpenedStore>>> = {
 const wanted = process.env.TASKQUEUE_TEST_STORES?.split(",") ?? ["model", "embedded", "redis"];
 export const STORES = Object.fromEntries(Object.entries(ALL).filter(([name]) => wanted.includes(name)));
 
-async function opened(store: Store, where: string, forget: () => Promise<void> = async () => {}): Promise<OpenedStore> {
+async function opened(
+  store: Store,
+  where: string,
+  { nodes = 1, forget }: { readonly nodes?: number; readonly forget?: () => Promise<void> } = {},
+): Promise<OpenedStore> {
   await store.open();
   return {
     store,
     where,
+    nodes,
     async dispose(passed) {
       await store.close();
-      if (passed) await forget();
+      if (passed) await forget?.();
     },
   };
 }
@@ -51,7 +58,8 @@ async function openRedis(): Promise<OpenedStore> {
   const { RedisStore } = await import("../../server/store/redis/redis-store.js");
   const url = process.env.TASKQUEUE_TEST_REDIS ?? (await sharedRedis()).url;
   const namespace = redisNamespace("conformance");
-  return opened(new RedisStore({ url, namespace }), `${url} namespace ${namespace}`, () => forgetKeys(url, namespace));
+  const forget = () => forgetKeys(url, namespace);
+  return opened(new RedisStore({ url, namespace }), `${url} namespace ${namespace}`, { forget });
 }
 
 async function openRedisCluster(): Promise<OpenedStore> {
@@ -59,7 +67,10 @@ async function openRedisCluster(): Promise<OpenedStore> {
   const cluster = await sharedCluster();
   const namespace = redisNamespace("conformance");
   const store = new RedisStore({ cluster: { nodes: cluster.nodes }, namespace });
-  return opened(store, `${cluster.urls} namespace ${namespace}`, () => forgetClusterKeys(cluster, namespace));
+  return opened(store, `${cluster.urls} namespace ${namespace}`, {
+    nodes: cluster.nodes.length,
+    forget: () => forgetClusterKeys(cluster, namespace),
+  });
 }
 
 async function forgetKeys(url: string, namespace: string): Promise<void> {

@@ -36,8 +36,6 @@ import { until } from "../support/until.js";
 import { STORES } from "./stores.js";
 
 export const TOPIC = topicName("clicks");
-const BEFORE = topicName("marker-before");
-const AFTER = topicName("marker-after");
 const UNBOUNDED = Number.MAX_SAFE_INTEGER;
 
 export function conformance(verb: string, cases: Record<string, (f: Fixture) => Promise<void>>): void {
@@ -47,10 +45,10 @@ export function conformance(verb: string, cases: Record<string, (f: Fixture) => 
       for (const [title, body] of Object.entries(cases)) {
         const run = known.delete(`${name}: ${verb}: ${title}`) ? test.fails : test;
         run(title, async () => {
-          const { store, where, dispose } = await open();
+          const { store, where, nodes, dispose } = await open();
           let passed = false;
           try {
-            const fixture = new Fixture(store);
+            const fixture = new Fixture(store, nodes);
             await fixture.begin();
             await body(fixture);
             if (!fixture.closed) assertConsistent(await takeSnapshot(store, [TOPIC]));
@@ -86,9 +84,11 @@ export class Fixture {
   now = NOW;
   readonly endedWindowMs = DEFAULTS.endedWindowMs;
   closed = false;
+  readonly #markers: readonly string[];
 
-  constructor(store: Store) {
+  constructor(store: Store, nodes: number) {
     this.store = store;
+    this.#markers = Array.from({ length: markersFor(nodes) }, (_, index) => `marker-${index}`);
   }
 
   async begin(): Promise<void> {
@@ -241,26 +241,33 @@ export class Fixture {
   }
 
   /**
-   * The wakes that `act` causes, in their order. Before and after it comes a
-   * marker, a `settings` message of another topic: messages follow their changes
-   * in order, so whatever was to come has come when the last marker is there.
+   * The wakes that `act` causes, in their order. Before and after it come
+   * markers, `settings` messages of other topics: messages of one node follow
+   * their changes in order, so whatever was to come has come when the last marker
+   * of each node is there.
    */
   async wakes(act: () => Promise<unknown>): Promise<Wake[]> {
     const received: Wake[] = [];
     const stop = this.store.listen((wake) => received.push(wake));
-    const mark = (topic: TopicName) =>
-      until(`the store tells that ${topic} was configured`, async () => {
-        await this.store.configure(topic, { paused: false });
-        return received.some((wake) => wake.kind === "settings" && wake.topic === topic);
+    const mark = (moment: "before" | "after") => {
+      const topics = this.#markers.map((marker) => topicName(`${marker}-${moment}`));
+      return until(`the store tells of the markers ${moment} the act`, async () => {
+        await Promise.all(topics.map((topic) => this.store.configure(topic, { paused: false })));
+        return topics.every((topic) => received.some((wake) => wake.kind === "settings" && wake.topic === topic));
       });
-    await mark(BEFORE);
+    };
+    await mark("before");
     const before = received.length;
     await act();
-    await mark(AFTER);
+    await mark("after");
     stop();
-    const markers: readonly TopicName[] = [BEFORE, AFTER];
-    return received.slice(before).filter((wake) => wake.kind !== "settings" || !markers.includes(wake.topic));
+    return received.slice(before).filter((wake) => wake.kind !== "settings" || !wake.topic.startsWith("marker-"));
   }
+}
+
+/** So many topics that each node has some of them: which those are is for the cluster to say. */
+function markersFor(nodes: number): number {
+  return nodes === 1 ? 1 : 8 * nodes;
 }
 
 export function enqueued(answer: EnqueueAnswer): { readonly created: readonly boolean[] } & LeaseAnswer {
