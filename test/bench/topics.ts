@@ -19,7 +19,7 @@ export const topics: Benchmark = {
     "while so many others hold a task that nobody serves.",
   ],
   options: {
-    served: { default: "1,100,1000,10000", help: "topics in use" },
+    served: { default: "1,5,100,1000,10000", help: "topics in use" },
     idle: { default: "10000", help: "topics that only hold a task" },
     "in-flight": { default: "1000", help: "the window" },
     payload: { default: "100", help: "bytes of a task's JSON arguments" },
