@@ -68,7 +68,7 @@ export class Batcher<Item> {
 
   readonly #callAll = (): void => {
     this.#scheduled = false;
-    while (this.#items.length > 0 && this.#calls < this.#options.callsMax) void this.#call(this.#take());
+    while (this.#items.length > 0 && this.#calls < this.#options.callsMax) this.#call(this.#take());
   };
 
   #take(): Item[] {
@@ -93,18 +93,18 @@ export class Batcher<Item> {
     return this.#items.splice(0, count);
   }
 
-  async #call(items: Item[]): Promise<void> {
+  #call(items: Item[]): void {
     this.#calls++;
     this.#lone = items.length === 1;
-    try {
-      await this.#options.run(items);
-    } finally {
-      this.#calls--;
-      if (this.#items.length > 0) {
-        if (!this.#scheduled) this.#schedule();
-      } else if (this.#calls === 0) {
-        for (const resolve of this.#idle.splice(0)) resolve();
-      }
-    }
+    void this.#options.run(items).then(this.#callEnded);
   }
+
+  readonly #callEnded = (): void => {
+    this.#calls--;
+    if (this.#items.length > 0) {
+      if (!this.#scheduled) this.#schedule();
+    } else if (this.#calls === 0) {
+      for (const resolve of this.#idle.splice(0)) resolve();
+    }
+  };
 }

@@ -20,6 +20,7 @@ import { Turn } from "../lib/turn.js";
 import type { ListQuery, MoveOutcome, NewTask, Page, SessionRecord, Store, Wake } from "../store/store.js";
 import { AttemptWatch } from "./attempt-watch.js";
 import type { EngineContext } from "./context.js";
+import { EnqueueRequest } from "./enqueue-request.js";
 import { EventLog } from "./event-log.js";
 import type { EventType } from "./events.js";
 import { Lane } from "./lane.js";
@@ -29,6 +30,7 @@ import { DEFAULT_ENGINE_OPTIONS, type EngineOptions } from "./options.js";
 import { Promoter } from "./promoter.js";
 import { Pruner } from "./pruner.js";
 import { Reaper } from "./reaper.js";
+import { Retries } from "./retries.js";
 import { Scrubber, type ScrubPiece, type ScrubRequest, type TopicProblem } from "./scrubber.js";
 import { SessionKeeper } from "./session-keeper.js";
 import { SettingsCache } from "./settings-cache.js";
@@ -100,6 +102,7 @@ export class Broker {
       log,
       random,
       turn: new Turn(),
+      retries: new Retries(clock),
       options: this.options,
       now,
       events: new EventLog(store, {
@@ -176,8 +179,18 @@ export class Broker {
   }
 
   #storeChanged(available: boolean): void {
-    if (available) for (const lane of this.#lanes.values()) lane.storeIsBack();
+    if (available) this.#storeIsBack();
     this.#healthChanged();
+  }
+
+  /**
+   * What waits to be tried again is tried now: a report must not miss a short
+   * time between two outages, or the store will have forgotten that it was
+   * stored when the first one began.
+   */
+  #storeIsBack(): void {
+    this.#context.retries.hurry();
+    for (const lane of this.#lanes.values()) lane.wake();
   }
 
   /** Refuses new work and asks workers to move to another broker within `deadlineMs`. */
@@ -195,7 +208,7 @@ export class Broker {
     this.#phase = "draining";
     await this.workers.stop();
     if (this.#monitor.available) await this.#settleLanes();
-    for (const lane of this.#lanes.values()) lane.stop();
+    this.#context.retries.stop();
     this.#unlisten();
     this.#hub.stop();
     if (wasStarted) this.#tell("MANAGER_STOP");
@@ -243,30 +256,17 @@ export class Broker {
     this.#bounds.admit(tasks);
     this.#pendingBytes += bytes;
     try {
-      if (tasks.every((task) => task.topic === first.topic)) return await this.#lane(first.topic).enqueue(tasks);
-      return await this.#enqueueTopics(tasks);
+      return await this.#enqueueAll(tasks);
     } finally {
       this.#pendingBytes -= bytes;
     }
   }
 
-  async #enqueueTopics(tasks: readonly (NewTask & { readonly topic: TopicName })[]): Promise<readonly boolean[]> {
-    const byTopic = new Map<TopicName, number[]>();
-    for (const [index, { topic }] of tasks.entries()) {
-      const indexes = byTopic.get(topic);
-      if (indexes) indexes.push(index);
-      else byTopic.set(topic, [index]);
-    }
-    const created = new Array<boolean>(tasks.length).fill(false);
-    const stored = [...byTopic].map(async ([topic, indexes]) => {
-      const own = indexes.flatMap((index) => tasks[index] ?? []);
-      const answers = await this.#lane(topic).enqueue(own);
-      for (const [position, index] of indexes.entries()) created[index] = answers[position] ?? false;
+  #enqueueAll(tasks: readonly (NewTask & { readonly topic: TopicName })[]): Promise<readonly boolean[]> {
+    return new Promise((resolve, reject) => {
+      const request = new EnqueueRequest(tasks, resolve, reject);
+      for (const part of request.parts) this.#lane(part.topic).enqueue(part.tasks, part);
     });
-    const outcomes = await Promise.allSettled(stored);
-    const failed = outcomes.find((outcome) => outcome.status === "rejected");
-    if (failed) throw failed.reason;
-    return created;
   }
 
   #refuseWhileDraining(): void {
@@ -428,7 +428,7 @@ export class Broker {
         this.#loops.pulse.poke();
         return;
       case "resync":
-        for (const lane of this.#lanes.values()) lane.storeIsBack();
+        this.#storeIsBack();
         for (const session of this.workers.sessions) void this.workers.recallCancels(session);
         this.#background(this.workers.compare());
         this.#background(this.#context.settings.refreshAll());

@@ -7,6 +7,7 @@ import type { Store } from "../store/store.js";
 import type { AttemptWatch } from "./attempt-watch.js";
 import type { EventLog } from "./event-log.js";
 import type { EngineOptions } from "./options.js";
+import type { Retries } from "./retries.js";
 import type { SettingsCache } from "./settings-cache.js";
 
 export interface EngineContext {
@@ -16,6 +17,7 @@ export interface EngineContext {
   readonly random: () => number;
   /** The lanes' calls of one turn of the event loop go to the store together. */
   readonly turn: Turn;
+  readonly retries: Retries;
   readonly options: EngineOptions;
   /** Milliseconds on the store's clock. */
   readonly now: () => Millis;

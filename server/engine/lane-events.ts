@@ -38,7 +38,7 @@ export function started(
   if (leased.length === 0) return;
   const offer = context.events.offer("TASK_START", topic, leased.length);
   if (offer === undefined) return;
-  const workers = new Map(grants.map((grant) => [grant.ref.id, grant.session.worker]));
+  const workers = new Map(grants.map((grant) => [grant.session.id, grant.holder.worker]));
   for (const lease of leased) {
     if (!offer.admits(lease.id, lease.head.externalId)) continue;
     context.events.emit({

@@ -13,14 +13,10 @@
  * Reports are never dropped: while the store is away they are tried again until
  * it answers, which the lease token makes safe.
  */
-import { setMaxListeners } from "node:events";
 import { TaskqueueError } from "../domain/errors.js";
 import type { TopicName } from "../domain/ids.js";
 import { LIMITS } from "../domain/limits.js";
-import { pause } from "../lib/clock.js";
 import type {
-  CompleteOutcome,
-  Demand,
   EnqueueAnswer,
   Failure,
   LeaseAnswer,
@@ -29,6 +25,7 @@ import type {
   ProgressNote,
 } from "../store/store.js";
 import { Batcher } from "./batcher.js";
+import { CallsUnderWay } from "./calls-under-way.js";
 import type { EngineContext } from "./context.js";
 import type { HeldLease } from "./held-lease.js";
 import * as tell from "./lane-events.js";
@@ -46,11 +43,18 @@ const WEIGHT_SHARED = 100;
 /** Bytes that the demands of one call may add up to. */
 const DEMANDS_BYTES_MAX = 64 * 1024 * 1024;
 
+/** Whom a lane tells what became of tasks. */
+export interface EnqueueReceipt {
+  /** They are kept; `created` tells whether each is new. */
+  stored(created: readonly boolean[]): void;
+  /** With what the producer should be told. */
+  refused(error: unknown): void;
+}
+
 interface PendingEnqueue {
   readonly tasks: readonly NewTask[];
   readonly bytes: number;
-  readonly resolve: (created: readonly boolean[]) => void;
-  readonly reject: (error: unknown) => void;
+  readonly receipt: EnqueueReceipt;
 }
 
 /** A report on its way to the store, and whom to tell when it is there. */
@@ -61,6 +65,9 @@ interface Report<Payload> {
 }
 
 type FailurePayload = Pick<Failure, "error" | "next">;
+type NotePayload = ProgressNote["progress"] | undefined;
+
+const NO_GRANTS: readonly Grant[] = [];
 
 export class Lane {
   readonly topic: TopicName;
@@ -73,40 +80,36 @@ export class Lane {
   #wakes = 0;
   #leaseCalls = 0;
   #pumpScheduled = false;
-  /** Calls with demands whose answers have not been dealt with. */
-  readonly #asking = new Set<Promise<unknown>>();
-  readonly #stopping = new AbortController();
-  /** Cuts short the pauses between attempts; a new one each time. */
-  #again = new AbortController();
+  /** Calls with demands, by the credit that was taken for them, whose answers have not been dealt with. */
+  readonly #asking = new CallsUnderWay();
   #lastUsed: number;
 
   readonly #enqueues: Batcher<PendingEnqueue>;
   readonly #completions: Batcher<Report<undefined>>;
-  readonly #failures: Batcher<Report<FailurePayload>>;
-  readonly #releases: Batcher<Report<undefined>>;
-  readonly #notes: Batcher<Report<ProgressNote["progress"] | undefined>>;
+  // Of what is rare, made when it is first needed: there may be tens of thousands of lanes.
+  #failures: Batcher<Report<FailurePayload>> | undefined;
+  #releases: Batcher<Report<undefined>> | undefined;
+  #notes: Batcher<Report<NotePayload>> | undefined;
 
   constructor(topic: TopicName, context: EngineContext, onEnded: () => void) {
     this.topic = topic;
     this.#context = context;
     this.#onEnded = onEnded;
     this.#lastUsed = context.clock.monotonic();
-    // While the store is away as many calls wait for its end as there are batches and sessions.
-    setMaxListeners(0, this.#stopping.signal, this.#again.signal);
-    const { turn } = context;
-    const reports = { turn, weigh: one, weightMax: LIMITS.batchMax, weightShared: WEIGHT_SHARED, callsMax: 2 };
     this.#enqueues = new Batcher({
-      turn,
+      turn: context.turn,
       weigh: ({ tasks, bytes }) => Math.max(tasks.length, Math.floor(bytes / BYTES_PER_WEIGHT)),
       weightMax: LIMITS.batchMax,
       weightShared: WEIGHT_SHARED,
       callsMax: 2,
       run: (batch) => this.#enqueueBatch(batch),
     });
-    this.#completions = new Batcher({ ...reports, run: (batch) => this.#completeBatch(batch) });
-    this.#failures = new Batcher({ ...reports, run: (batch) => this.#failBatch(batch) });
-    this.#releases = new Batcher({ ...reports, run: (batch) => this.#releaseBatch(batch) });
-    this.#notes = new Batcher({ ...reports, callsMax: 1, run: (batch) => this.#noteBatch(batch) });
+    this.#completions = this.#reports((batch) => this.#completeBatch(batch));
+  }
+
+  #reports<Payload>(run: (batch: Report<Payload>[]) => Promise<void>, callsMax = 2): Batcher<Report<Payload>> {
+    const { turn } = this.#context;
+    return new Batcher({ turn, weigh: one, weightMax: LIMITS.batchMax, weightShared: WEIGHT_SHARED, callsMax, run });
   }
 
   /** Whether the lane believes that tasks are ready. */
@@ -116,74 +119,60 @@ export class Lane {
 
   /** Whether nobody needs the lane: it may be forgotten. */
   isIdle(idleMs: number): boolean {
-    const batchers = [this.#enqueues, this.#completions, this.#failures, this.#releases, this.#notes];
     return (
       this.#sessions.length === 0 &&
       this.#context.clock.monotonic() - this.#lastUsed > idleMs &&
-      !batchers.some((batcher) => batcher.busy)
+      !this.#batchers().some((batcher) => batcher?.busy)
     );
+  }
+
+  #batchers() {
+    return [this.#enqueues, this.#completions, this.#failures, this.#releases, this.#notes];
   }
 
   // ── Producers ──────────────────────────────────────────────────────────────
 
-  /** Stores tasks; resolves when they are kept. Rejects with what the producer should be told. */
-  enqueue(tasks: readonly NewTask[]): Promise<readonly boolean[]> {
+  /** Stores tasks, and tells `receipt` when they are kept. */
+  enqueue(tasks: readonly NewTask[], receipt: EnqueueReceipt): void {
     this.#lastUsed = this.#context.clock.monotonic();
     if (this.#enqueues.weight + tasks.length > LIMITS.pendingTasksMax) {
-      return Promise.reject(
-        new TaskqueueError("STORE_FULL", `too many tasks of topic ${this.topic} wait for the store`, {
-          retryDelayMs: 500,
-        }),
-      );
+      const message = `too many tasks of topic ${this.topic} wait for the store`;
+      receipt.refused(new TaskqueueError("STORE_FULL", message, { retryDelayMs: 500 }));
+      return;
     }
     let bytes = 0;
     for (const { spec } of tasks) bytes += spec.length;
-    return new Promise((resolve, reject) => this.#enqueues.add({ tasks, bytes, resolve, reject }));
+    this.#enqueues.add({ tasks, bytes, receipt });
   }
 
   async #enqueueBatch(batch: PendingEnqueue[]): Promise<void> {
-    const { settings, log } = this.#context;
+    const { store, options, settings, log } = this.#context;
+    const tasks = batch.length === 1 && batch[0] ? batch[0].tasks : batch.flatMap((pending) => pending.tasks);
+    let grants = NO_GRANTS;
     try {
       if (!settings.knows(this.topic)) await settings.refresh(this.topic);
-      const tasks = batch.length === 1 && batch[0] ? batch[0].tasks : batch.flatMap((pending) => pending.tasks);
-      const answer = await this.#ask(this.#enqueueCall(tasks));
-      if (answer.kind === "full") return this.#enqueueFull(batch, answer);
-      let from = 0;
-      for (const { tasks, resolve } of batch) {
-        resolve(answer.created.slice(from, from + tasks.length));
-        from += tasks.length;
-      }
-    } catch (error) {
-      if (!(error instanceof TaskqueueError)) log.error({ err: error, topic: this.topic }, "an enqueue failed");
-      for (const { reject } of batch) reject(error);
-    }
-  }
-
-  async #enqueueCall(tasks: readonly NewTask[]): Promise<EnqueueAnswer> {
-    const { store, options, settings } = this.#context;
-    const { tasksMax = 0, bytesMax = 0 } = settings.get(this.topic);
-    const now = this.#context.now();
-    // A hot lane has tasks to hand out that come before these; the pump asks for them.
-    const grants = this.#hot ? [] : this.#takeGrants(tasks.length, bytesOf(tasks));
-    const wakes = this.#wakes;
-    try {
+      const { tasksMax = 0, bytesMax = 0 } = settings.get(this.topic);
+      // A hot lane has tasks to hand out that come before these; the pump asks for them.
+      if (!this.#hot) grants = this.#takeGrants(tasks.length, bytesOf(tasks));
+      const wakes = this.#wakes;
       const answer = await store.enqueue(this.topic, tasks, {
-        now,
+        now: this.#context.now(),
         endedWindowMs: options.endedWindowMs,
         tasksMax,
         bytesMax,
-        ...demandsOf(grants),
+        demands: grants,
       });
-      if (answer.kind === "enqueued") {
-        tell.enqueued(this.#context, this.topic, tasks, answer.created);
-        this.#distribute(grants, answer, wakes);
-      } else {
-        refundAll(grants);
+      if (answer.kind === "full") {
+        this.#giveBack(grants);
+        return this.#enqueueFull(batch, answer);
       }
-      return answer;
+      tell.enqueued(this.#context, this.topic, tasks, answer.created);
+      this.#distribute(grants, answer, wakes);
+      tellStored(batch, answer.created);
     } catch (error) {
       this.#leaseUnknown(grants);
-      throw error;
+      if (!(error instanceof TaskqueueError)) log.error({ err: error, topic: this.topic }, "an enqueue failed");
+      for (const { receipt } of batch) receipt.refused(error);
     }
   }
 
@@ -191,13 +180,8 @@ export class Lane {
   async #enqueueFull(batch: PendingEnqueue[], answer: EnqueueAnswer & { kind: "full" }): Promise<void> {
     const only = batch.length === 1 ? batch[0] : undefined;
     if (only) {
-      only.reject(
-        new TaskqueueError(
-          "TOPIC_FULL",
-          `topic ${this.topic} holds ${answer.tasks} tasks of ${answer.bytes} bytes and takes no more for now`,
-          { retryDelayMs: 1_000 },
-        ),
-      );
+      const message = `topic ${this.topic} holds ${answer.tasks} tasks of ${answer.bytes} bytes and takes no more for now`;
+      only.receipt.refused(new TaskqueueError("TOPIC_FULL", message, { retryDelayMs: 1_000 }));
       return;
     }
     for (const pending of batch) await this.#enqueueBatch([pending]);
@@ -210,43 +194,41 @@ export class Lane {
   }
 
   fail(lease: HeldLease, payload: FailurePayload, receipt: ReportReceipt): void {
+    this.#failures ??= this.#reports((batch) => this.#failBatch(batch));
     this.#failures.add({ lease, payload, receipt });
   }
 
   release(lease: HeldLease, receipt: ReportReceipt): void {
+    this.#releases ??= this.#reports((batch) => this.#releaseBatch(batch));
     this.#releases.add({ lease, payload: undefined, receipt });
   }
 
   /** Keeps the progress, or only asks whether the lease is held. */
-  note(lease: HeldLease, progress: ProgressNote["progress"] | undefined, receipt: ReportReceipt): void {
+  note(lease: HeldLease, progress: NotePayload, receipt: ReportReceipt): void {
+    this.#notes ??= this.#reports((batch) => this.#noteBatch(batch), 1);
     this.#notes.add({ lease, payload: progress, receipt });
   }
 
   async #completeBatch(batch: Report<undefined>[]): Promise<void> {
     const completions = batch.map((report) => report.lease);
-    const outcomes = await this.#untilStored(() => this.#ask(this.#completeCall(completions)));
-    if (!outcomes) return abandon(batch);
+    const answer = await this.#untilStored(() => this.#completeCall(completions));
+    if (!answer) return abandon(batch);
     this.#onEnded();
-    tell.completed(this.#context, this.topic, completions, outcomes);
-    for (const [index, { lease, receipt }] of batch.entries()) receipt.stored(lease, outcomes[index] !== "lease_lost");
+    tell.completed(this.#context, this.topic, completions, answer.outcomes);
+    let index = 0;
+    for (const { lease, receipt } of batch) receipt.stored(lease, answer.outcomes[index++] !== "lease_lost");
   }
 
-  async #completeCall(completions: readonly HeldLease[]): Promise<readonly CompleteOutcome[]> {
+  #completeCall(completions: readonly HeldLease[]) {
     const { store, options } = this.#context;
-    const grants = this.#hot ? this.#takeGrants(LIMITS.batchMax) : [];
-    const wakes = this.#wakes;
-    try {
-      const answer = await store.complete(this.topic, completions, {
+    const grants = this.#hot ? this.#takeGrants(LIMITS.batchMax) : NO_GRANTS;
+    const call = () =>
+      store.complete(this.topic, completions, {
         now: this.#context.now(),
         endedWindowMs: options.endedWindowMs,
-        ...demandsOf(grants),
+        demands: grants,
       });
-      if (grants.length > 0) this.#distribute(grants, answer, wakes);
-      return answer.outcomes;
-    } catch (error) {
-      this.#leaseUnknown(grants);
-      throw error;
-    }
+    return grants.length === 0 ? call() : this.#serve(grants, call);
   }
 
   async #failBatch(batch: Report<FailurePayload>[]): Promise<void> {
@@ -277,7 +259,7 @@ export class Lane {
     }
   }
 
-  async #noteBatch(batch: Report<ProgressNote["progress"] | undefined>[]): Promise<void> {
+  async #noteBatch(batch: Report<NotePayload>[]): Promise<void> {
     const { store } = this.#context;
     const notes = batch.map(({ lease, payload }) => ({ ...refOf(lease), ...(payload ? { progress: payload } : {}) }));
     const outcomes = await this.#untilStored(() => store.progress(this.topic, notes));
@@ -289,9 +271,9 @@ export class Lane {
     }
   }
 
-  /** Repeats `call` until the store answers. Undefined when the lane stops first. */
+  /** Repeats `call` until the store answers. Undefined when the broker stops first. */
   async #untilStored<Answer>(call: () => Promise<Answer>): Promise<Answer | undefined> {
-    const { clock, log, random } = this.#context;
+    const { retries, log, random } = this.#context;
     for (let delay = RETRY_MS_MIN; ; delay = Math.min(delay * 2, RETRY_MS_MAX)) {
       try {
         return await call();
@@ -299,8 +281,7 @@ export class Lane {
         if (!(error instanceof TaskqueueError)) {
           log.error({ err: error, topic: this.topic }, "a report could not be stored; it will be tried again");
         }
-        await pause(clock, delay * (0.5 + random()), this.#again.signal);
-        if (this.#stopping.signal.aborted) return undefined;
+        if (!(await retries.pause(delay * (0.5 + random())))) return undefined;
       }
     }
   }
@@ -317,18 +298,6 @@ export class Lane {
     this.#lastUsed = this.#context.clock.monotonic();
   }
 
-  /**
-   * The store is back: what waits to be tried again is tried now. A report must
-   * not miss a short time between two outages, or the store will have forgotten
-   * that it was stored when the first one began.
-   */
-  storeIsBack(): void {
-    this.#again.abort();
-    this.#again = new AbortController();
-    setMaxListeners(0, this.#again.signal);
-    this.wake();
-  }
-
   /** Tasks may be ready: ask for them. */
   wake(): void {
     this.#wakes++;
@@ -342,45 +311,49 @@ export class Lane {
     this.#pumpScheduled = true;
     this.#context.turn.atEnd(() => {
       this.#pumpScheduled = false;
-      if (this.#hot && this.#leaseCalls === 0) void this.#ask(this.#leaseBatch());
+      if (this.#hot && this.#leaseCalls === 0) void this.#leaseBatch();
     });
   }
 
   async #leaseBatch(): Promise<void> {
-    const { store, log, clock } = this.#context;
+    const { store, log, retries } = this.#context;
     const grants = this.#takeGrants(LIMITS.batchMax);
     if (grants.length === 0) return;
     this.#leaseCalls++;
-    const wakes = this.#wakes;
     let failed = false;
     try {
-      const answer = await store.lease(this.topic, grants.map(demandOf), { now: this.#context.now() });
-      this.#distribute(grants, answer, wakes);
+      await this.#serve(grants, () => store.lease(this.topic, grants, { now: this.#context.now() }));
     } catch (error) {
       failed = true;
-      this.#leaseUnknown(grants);
       if (!(error instanceof TaskqueueError)) log.error({ err: error, topic: this.topic }, "leasing failed");
     } finally {
       this.#leaseCalls--;
     }
-    if (failed) await pause(clock, RETRY_MS_MIN * 2, this.#stopping.signal);
+    if (failed) await retries.pause(RETRY_MS_MIN * 2);
     this.pump();
   }
 
-  /** Remembers a call that carries demands until its answer is dealt with. */
-  async #ask<Answer>(call: Promise<Answer>): Promise<Answer> {
-    this.#asking.add(call);
+  /** Hands out what a call that carries demands is answered, and passes the answer on. */
+  async #serve<Answer extends LeaseAnswer>(grants: readonly Grant[], call: () => Promise<Answer>): Promise<Answer> {
+    const wakes = this.#wakes;
     try {
-      return await call;
-    } finally {
-      this.#asking.delete(call);
+      const answer = await call();
+      this.#distribute(grants, answer, wakes);
+      return answer;
+    } catch (error) {
+      this.#leaseUnknown(grants);
+      throw error;
     }
   }
 
-  /** Credit of the sessions, in turn, for up to `limit` tasks in all, of `bytes` bytes if that is known. */
-  #takeGrants(limit: number, bytes?: number): Grant[] {
-    const grants: Grant[] = [];
+  /**
+   * Credit of the sessions, in turn, for up to `limit` tasks in all, of `bytes`
+   * bytes if that is known. It is taken until it is distributed or given back.
+   */
+  #takeGrants(limit: number, bytes?: number): readonly Grant[] {
     const count = this.#sessions.length;
+    if (count === 0) return NO_GRANTS;
+    const grants: Grant[] = [];
     let left = limit;
     let bytesLeft = DEMANDS_BYTES_MAX;
     for (let step = 0; step < count && left > 0 && bytesLeft > 0; step++) {
@@ -391,21 +364,29 @@ export class Lane {
       left -= grant.limit;
       bytesLeft -= grant.bytesMax;
     }
-    if (count > 0) this.#turn = (this.#turn + 1) % count;
+    this.#turn = (this.#turn + 1) % count;
+    if (grants.length > 0) this.#asking.begin(grants);
     return grants;
   }
 
+  /** Of a call that was not carried out. */
+  #giveBack(grants: readonly Grant[]): void {
+    this.#asking.end(grants);
+    for (const grant of grants) grant.holder.refund(grant);
+  }
+
   #distribute(grants: readonly Grant[], answer: LeaseAnswer, wakesWhenAsked: number): void {
+    this.#asking.end(grants);
     tell.started(this.#context, this.topic, answer.leased, grants);
     let from = 0;
     for (const grant of grants) {
       let to = from;
-      while (to < answer.leased.length && answer.leased[to]?.session === grant.ref.id) to++;
-      grant.session.accept(grant, answer.leased, from, to);
+      while (to < answer.leased.length && answer.leased[to]?.session === grant.session.id) to++;
+      grant.holder.accept(grant, answer.leased, from, to);
       from = to;
     }
     for (const lost of answer.lostSessions) {
-      grants.find((grant) => grant.ref.id === lost)?.session.sessionLost();
+      grants.find((grant) => grant.session.id === lost)?.holder.sessionLost();
     }
     if (answer.ready > 0) this.#setHot(true);
     else if (this.#wakes === wakesWhenAsked) this.#setHot(false);
@@ -414,8 +395,8 @@ export class Lane {
 
   /** An answer was lost: find the leases it may have made, and hand them back. */
   #leaseUnknown(grants: readonly Grant[]): void {
-    refundAll(grants);
-    for (const grant of grants) void grant.session.reconcile(this);
+    this.#giveBack(grants);
+    for (const grant of grants) void grant.holder.reconcile(this);
     // Whether tasks are left is unknown as well.
     if (grants.length > 0) this.#wakes++;
   }
@@ -431,7 +412,7 @@ export class Lane {
       const delivered = session.delivered(this.topic);
       const leases = await store.held(this.topic, session.ref.id);
       // Some may be the doing of calls under way, whose answers will tell.
-      await Promise.allSettled(this.#asking);
+      await this.#asking.ended();
       const stored = new Set(leases.map((lease) => lease.token));
       for (const lease of delivered) if (!stored.has(lease.token)) session.forgotten(lease);
       const unknown: LeaseRef[] = leases.filter((lease) => !session.holds(lease.token, this.topic));
@@ -455,13 +436,7 @@ export class Lane {
   /** Resolves when nothing waits for the store any more. */
   async settle(): Promise<void> {
     await this.#enqueues.idle();
-    await Promise.all([this.#completions.idle(), this.#failures.idle(), this.#releases.idle(), this.#notes.idle()]);
-  }
-
-  /** Gives up on what still waits for an absent store. */
-  stop(): void {
-    this.#stopping.abort();
-    this.#again.abort();
+    await Promise.all(this.#batchers().map((batcher) => batcher?.idle()));
   }
 }
 
@@ -484,14 +459,10 @@ function refOf({ id, session, token }: HeldLease): LeaseRef {
   return { id, session, token };
 }
 
-function demandOf({ ref, limit, bytesMax }: Grant): Demand {
-  return { session: ref, limit, bytesMax };
-}
-
-function demandsOf(grants: readonly Grant[]): { demands?: Demand[] } {
-  return grants.length === 0 ? {} : { demands: grants.map(demandOf) };
-}
-
-function refundAll(grants: readonly Grant[]): void {
-  for (const grant of grants) grant.session.refund(grant);
+function tellStored(batch: readonly PendingEnqueue[], created: readonly boolean[]): void {
+  let from = 0;
+  for (const { tasks, receipt } of batch) {
+    receipt.stored(created.slice(from, from + tasks.length));
+    from += tasks.length;
+  }
 }

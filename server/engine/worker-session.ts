@@ -16,7 +16,7 @@ import type { LeaseToken, TopicName } from "../domain/ids.js";
 import { decideFailure, type FailureAdvice } from "../domain/retry.js";
 import type { Progress } from "../domain/task.js";
 import { pause } from "../lib/clock.js";
-import type { Leased, SessionRecord, SessionRef, Undelivered } from "../store/store.js";
+import type { Demand, Leased, SessionRecord, SessionRef, Undelivered } from "../store/store.js";
 import type { EngineContext } from "./context.js";
 import { type CancelReason, DELIVERED_BEFORE, type HeldLease, holdLease, wireTokenOf } from "./held-lease.js";
 import type { Lane } from "./lane.js";
@@ -45,13 +45,10 @@ export interface SubscriptionState {
   served: number;
 }
 
-/** Credit that was set aside for a demand. */
-export interface Grant {
-  readonly session: WorkerSession;
-  readonly ref: SessionRef;
+/** A demand, and whose credit was set aside for it. */
+export interface Grant extends Demand {
+  readonly holder: WorkerSession;
   readonly subscription: SubscriptionState;
-  readonly limit: number;
-  readonly bytesMax: number;
 }
 
 /** Whom a lane tells that a report is stored. */
@@ -235,7 +232,7 @@ export class WorkerSession implements ReportReceipt {
     subscription.inFlight += count;
     subscription.served += count / subscription.weight;
     this.#reservedBytes += bytesMax;
-    return { session: this, ref: this.#ref, subscription, limit: count, bytesMax };
+    return { holder: this, subscription, session: this.#ref, limit: count, bytesMax };
   }
 
   /** The stream takes a delivery. */

@@ -47,6 +47,7 @@ export function text(reply: Reply | undefined): string {
 }
 
 export function number(reply: Reply | undefined): number {
+  if (typeof reply === "number") return reply;
   const value = Number(text(reply));
   assert(!Number.isNaN(value), "a script replied something else than a number");
   return value;
@@ -102,28 +103,33 @@ function decodeMeta(reply: Reply | undefined): Meta {
   return { failures: Number(failures), lostLeases: Number(lostLeases), reason, error };
 }
 
-/** The end of the reply of each script that hands out tasks; see scripts/fragments/lease.lua. */
+/** The end of the reply of each script that hands out tasks, from `at` on; see scripts/fragments/lease.lua. */
 export function decodeLeaseAnswer(
-  [left, fence, lost, shares, ids, ...rest]: readonly Reply[],
+  reply: readonly Reply[],
+  at: number,
   call: { readonly now?: number; readonly demands?: readonly Demand[] },
   fresh?: readonly FreshTask[],
 ): LeaseAnswer {
-  const demands = call.demands ?? [];
-  const lostDemands = new Set(numbers(lost));
-  const lostSessions = demands.filter((_, i) => lostDemands.has(i)).map(({ session }) => session.id);
-  const ready = number(left);
-  const counts = numbers(shares);
+  const { demands = [] } = call;
+  const ready = number(reply[at]);
+  const lost = numbers(reply[at + 2]);
+  const lostSessions = lost.map((i) => demands[i]?.session.id as SessionId);
+  const counts = numbers(reply[at + 3]);
   if (counts.length === 0) return { leased: [], ready, lostSessions };
-  const open = demands.filter((_, i) => !lostDemands.has(i));
-  const sessions = open.flatMap(({ session }, i) => Array<SessionId>(counts[i] ?? 0).fill(session.id));
-  const base = { leasedAtMs: call.now ?? 0, firstToken: number(fence) + 1, sessions };
-  const leased = fresh === undefined ? decodeQueued(base, ids, rest) : leaseFresh(base, fresh);
+  const open = lost.length === 0 ? demands : demands.filter((_, i) => !lost.includes(i));
+  const sessions: SessionId[] = [];
+  for (const [i, { session }] of open.entries()) {
+    for (let count = counts[i] ?? 0; count > 0; count--) sessions.push(session.id);
+  }
+  const base = { leasedAtMs: call.now ?? 0, firstToken: number(reply[at + 1]) + 1, sessions };
+  const leased = fresh === undefined ? decodeQueued(base, reply, at + 4) : leaseFresh(base, fresh);
   return { leased, ready, lostSessions };
 }
 
-function numbers(reply: Reply | undefined): number[] {
-  const joined = text(reply);
-  return joined === "" ? [] : joined.split(" ").map(Number);
+const NO_NUMBERS: readonly number[] = [];
+
+function numbers(reply: Reply | undefined): readonly number[] {
+  return present(reply) ? text(reply).split(" ").map(Number) : NO_NUMBERS;
 }
 
 interface Handout {
@@ -132,16 +138,14 @@ interface Handout {
   readonly sessions: readonly SessionId[];
 }
 
-function decodeQueued(
-  { leasedAtMs, firstToken, sessions }: Handout,
-  ids: Reply | undefined,
-  valuesAndMetas: readonly Reply[],
-): Leased[] {
-  const taskIds = buffer(ids).toString("latin1").split(" ");
+function decodeQueued({ leasedAtMs, firstToken, sessions }: Handout, reply: readonly Reply[], idsAt: number): Leased[] {
+  const taskIds = buffer(reply[idsAt]).toString("latin1").split(" ");
+  const valuesAt = idsAt + 1;
+  const metasAt = valuesAt + sessions.length;
   return sessions.map((session, i) => {
-    const record = buffer(valuesAndMetas[i]).subarray(PLACE_BYTES);
+    const record = buffer(reply[valuesAt + i]).subarray(PLACE_BYTES);
     const { head, spec } = decodeRecord(record);
-    const { failures, lostLeases } = decodeMeta(valuesAndMetas[sessions.length + i]);
+    const { failures, lostLeases } = decodeMeta(reply[metasAt + i]);
     const id = taskIds[i] as TaskId;
     const token = leaseToken(firstToken + i);
     return { id, session, token, leasedAtMs, head, spec, bytes: record.length, failures, lostLeases };

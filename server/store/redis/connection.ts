@@ -114,22 +114,27 @@ export class Connection {
   }
 
   /** Runs a script, which Redis is given in full when it does not know it: at first, after a restart or a failover. */
-  async run<Call, Answer>(script: Script<Call, Answer>, call: Call): Promise<Answer> {
-    const answer = await this.#reply(script, call);
-    return script.reply(text(answer[0]), answer.slice(1), call);
+  run<Call, Answer>(script: Script<Call, Answer>, call: Call): Promise<Answer> {
+    const merger = this.#merger;
+    const { merges } = script;
+    if (merger === undefined || merges === undefined) return this.#runAlone(script, call);
+    return new Promise((resolve, reject) => {
+      merger.add({
+        script,
+        topic: merges.topic(call),
+        tasks: merges.tasks(call),
+        args: script.args(call, this.#keys),
+        answer: (reply) => resolve(answerOf(script, reply, call)),
+        reject,
+      });
+    });
   }
 
-  #reply<Call>(script: Script<Call, unknown>, call: Call): Promise<readonly Reply[]> {
-    const args = script.args(call, this.#keys);
-    const { merges } = script;
-    if (this.#merger === undefined || merges === undefined) {
-      // Nothing that is said later may overtake what waits.
-      this.#merger?.flush();
-      return this.#evaluate(script, script.keys(this.#keys, call), args);
-    }
-    return new Promise((resolve, reject) => {
-      this.#merger?.add({ script, topic: merges.topic(call), tasks: merges.tasks(call), args, resolve, reject });
-    });
+  async #runAlone<Call, Answer>(script: Script<Call, Answer>, call: Call): Promise<Answer> {
+    // Nothing that is said later may overtake what waits.
+    this.#merger?.flush();
+    const reply = await this.#evaluate(script, script.keys(this.#keys, call), script.args(call, this.#keys));
+    return answerOf(script, reply, call);
   }
 
   async #evaluateAll(calls: readonly PendingCall[]): Promise<void> {
@@ -139,11 +144,7 @@ export class Connection {
     const keys = calls.map(({ topic }) => this.#keys.tasks(topic));
     try {
       const replies = await this.#evaluate(this.#mergedScript(first.script), keys, [packCalls(calls)]);
-      for (const [i, { resolve, reject }] of calls.entries()) {
-        const reply = replies[i];
-        if (Buffer.isBuffer(reply)) reject(storeError(new ReplyError(text(reply))));
-        else resolve(list(reply));
-      }
+      for (let i = 0; i < calls.length; i++) settle(calls[i], replies[i]);
     } catch (error) {
       if (error instanceof Error && error.message.startsWith("CROSSSLOT")) {
         // A cluster that looks like one server. Nothing was carried out.
@@ -155,8 +156,12 @@ export class Connection {
     }
   }
 
-  async #evaluateOne({ script, topic, args, resolve, reject }: PendingCall): Promise<void> {
-    await this.#evaluate(script, this.#keys.topic(topic), args).then(resolve, reject);
+  async #evaluateOne(call: PendingCall): Promise<void> {
+    try {
+      settle(call, await this.#evaluate(call.script, this.#keys.topic(call.topic), call.args));
+    } catch (error) {
+      call.reject(error);
+    }
   }
 
   #mergedScript({ name }: PendingCall["script"]): Source {
@@ -256,6 +261,21 @@ export class Connection {
       if (!this.#closed) this.#log.debug({ err: error }, "A connection to Redis has an error.");
     });
     return client;
+  }
+}
+
+function answerOf<Call, Answer>(script: Script<Call, Answer>, reply: readonly Reply[], call: Call): Answer {
+  return script.reply(text(reply[0]), reply.slice(1), call);
+}
+
+/** Tells a caller what its call was answered; the text of an error, if it failed. */
+function settle(call: PendingCall | undefined, reply: Reply | undefined): void {
+  try {
+    if (Buffer.isBuffer(reply)) call?.reject(storeError(new ReplyError(text(reply))));
+    else call?.answer(list(reply));
+  } catch (error) {
+    // An answer that cannot be read concerns this caller alone.
+    call?.reject(error);
   }
 }
 

@@ -35,8 +35,8 @@ export const TOPIC_KEYS = [
   "segment:", // prefix; list per segment, place and id: the part of the input queue that is in order of arrival
 ] as const;
 
-/** Topics whose keys are kept spelled out. */
-const CACHED_TOPICS_MAX = 10_000;
+/** Topics whose keys are kept spelled out, which is 2 KB each. Calls that travel together have no need of them. */
+const CACHED_TOPICS_MAX = 1_000;
 
 export class Keys {
   /** The layout's version: what opens a namespace checks it. */
@@ -80,9 +80,12 @@ export class Keys {
   topic(topic: TopicName): readonly string[] {
     const cached = this.#topics.get(topic);
     if (cached !== undefined) return cached;
-    if (this.#topics.size >= CACHED_TOPICS_MAX) this.#topics.clear();
     const keys = TOPIC_KEYS.map((name) => this.#topicKey(topic, name));
     this.#topics.set(topic, keys);
+    if (this.#topics.size > CACHED_TOPICS_MAX) {
+      const [oldest] = this.#topics.keys();
+      if (oldest !== undefined) this.#topics.delete(oldest);
+    }
     return keys;
   }
 

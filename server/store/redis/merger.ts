@@ -25,7 +25,8 @@ export interface PendingCall {
   /** The most that it may deal with. */
   readonly tasks: number;
   readonly args: readonly Argument[];
-  readonly resolve: (reply: readonly Reply[]) => void;
+  /** Throws when the reply cannot be read. */
+  readonly answer: (reply: readonly Reply[]) => void;
   readonly reject: (error: unknown) => void;
 }
 

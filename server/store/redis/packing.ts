@@ -15,6 +15,7 @@ import type { Argument } from "./script.js";
 /** Priorities are stored so that they sort as bytes. */
 const PRIORITY_BIAS = 2 ** 31;
 const TOKEN_BYTES = 6;
+const NOTHING = Buffer.alloc(0);
 
 export interface PackedTasks {
   readonly packed: Buffer;
@@ -72,7 +73,7 @@ export function packExtras(
     extra.set(externalId, 14);
     parts.push(extra);
   }
-  return { count: parts.length, packed: Buffer.concat(parts) };
+  return { count: parts.length, packed: parts.length === 0 ? NOTHING : Buffer.concat(parts) };
 }
 
 /** Leases by session, as scripts take them, and where each one of the call went. */
@@ -184,7 +185,7 @@ export function packResults(completions: readonly { readonly result?: Uint8Array
     prefix.writeUInt32BE(result.length, 2);
     parts.push(prefix, result);
   }
-  return Buffer.concat(parts);
+  return parts.length === 0 ? NOTHING : Buffer.concat(parts);
 }
 
 /** 6 bytes of due moment, 0 for at once; a byte of length and the reason of death; 4 of length and the error. */

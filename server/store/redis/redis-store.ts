@@ -156,15 +156,15 @@ export class RedisStore implements Store {
     if (tasks.length === 0) {
       return { kind: "enqueued", created: [], ...(await this.lease(topic, options.demands ?? [], options)) };
     }
-    const firsts = new Map<TaskId, NewTask>();
-    for (const task of tasks) if (!firsts.has(task.id)) firsts.set(task.id, task);
-    const repeated = firsts.size < tasks.length;
-    const call = enqueueCall({ topic, tasks: repeated ? [...firsts.values()] : tasks, ...options });
+    const distinct = withoutRepeats(tasks);
+    const call = enqueueCall({ topic, tasks: distinct, ...options });
     // What would be too much for an empty topic either creates none, or repeats what is in it.
-    if (!exceedsBounds(call)) await this.#topics.register(topic, options.now);
+    if (!this.#topics.knows(topic, options.now) && !exceedsBounds(call)) {
+      await this.#topics.register(topic, options.now);
+    }
     const answer = await this.#connection.run(enqueue, call);
-    if (answer.kind === "full" || !repeated) return answer;
-    return { ...answer, created: tasks.map((task) => answer.created[call.tasks.indexOf(task)] ?? false) };
+    if (answer.kind === "full" || distinct === tasks) return answer;
+    return { ...answer, created: tasks.map((task) => answer.created[distinct.indexOf(task)] ?? false) };
   }
 
   lease(topic: TopicName, demands: readonly Demand[], { now }: { readonly now: Millis }): Promise<LeaseAnswer> {
@@ -347,4 +347,12 @@ export class RedisStore implements Store {
   scrub(topic: TopicName, options: ScrubOptions): Promise<ScrubAnswer> {
     return this.#scrubs.scrub(topic, options);
   }
+}
+
+/** The first task of each id; the same list when no id comes twice. */
+function withoutRepeats(tasks: readonly NewTask[]): readonly NewTask[] {
+  if (tasks.length === 1) return tasks;
+  const firsts = new Map<TaskId, NewTask>();
+  for (const task of tasks) if (!firsts.has(task.id)) firsts.set(task.id, task);
+  return firsts.size === tasks.length ? tasks : [...firsts.values()];
 }

@@ -21,13 +21,17 @@ export class Topics {
     this.#keys = keys;
   }
 
+  /** Whether the topic's name is taken to be written. */
+  knows(topic: TopicName, now: number): boolean {
+    const writtenAtMs = this.#known.get(topic);
+    return writtenAtMs !== undefined && Math.abs(now - writtenAtMs) < REFRESH_MS;
+  }
+
   /**
    * Writes a topic's name before anything is stored in the topic, so that no
-   * task can be where nobody looks. Without `now` it is always written.
+   * task can be where nobody looks. With `now` it is known from then on.
    */
   async register(topic: TopicName, now?: number): Promise<void> {
-    const writtenAtMs = this.#known.get(topic);
-    if (now !== undefined && writtenAtMs !== undefined && Math.abs(now - writtenAtMs) < REFRESH_MS) return;
     await this.#connection.command("zadd", [this.#keys.topics, 0, topic]);
     if (this.#known.size >= KNOWN_MAX) this.#known.clear();
     if (now !== undefined) this.#known.set(topic, now);

@@ -28,10 +28,10 @@ export const complete = defineTopicScript<
     leases: (call) => call.refs.args,
     demands: (call) => demandArgs(call.demands),
   },
-  reply: (word, [letters, ...lease], call) => {
+  reply: (word, rest, call) => {
     if (word !== "completed") return unexpected("complete", word);
-    const packed = outcomes<CompleteOutcome>(letters, { c: "completed", l: "lease_lost" });
+    const packed = outcomes<CompleteOutcome>(rest[0], { c: "completed", l: "lease_lost" });
     const again = (outcome: CompleteOutcome) => (call.endedWindowMs > 0 ? outcome : "lease_lost");
-    return { outcomes: call.refs.unpack(packed, again), ...decodeLeaseAnswer(lease, call) };
+    return { outcomes: call.refs.unpack(packed, again), ...decodeLeaseAnswer(rest, 1, call) };
   },
 });

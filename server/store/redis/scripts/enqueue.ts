@@ -40,16 +40,17 @@ export const enqueue = defineTopicScript<EnqueueCall, EnqueueAnswer>({
     extras: (call) => call.extras.packed,
     demands: (call) => demandArgs(call.demands),
   },
-  reply: (word, [first, second, ...lease], call) => {
+  reply: (word, rest, call) => {
     switch (word) {
       case "enqueued": {
-        const digits = text(first);
+        const digits = text(rest[0]);
         const created = call.tasks.map((_, i) => digits === "" || digits[i] === "1");
-        const fresh = number(second) === 1 ? freshTasks(call, created) : undefined;
-        return { kind: word, created, ...decodeLeaseAnswer(lease, call, fresh) };
+        const fresh = number(rest[1]) === 1 ? freshTasks(call, created) : undefined;
+        const { leased, ready, lostSessions } = decodeLeaseAnswer(rest, 2, call, fresh);
+        return { kind: word, created, leased, ready, lostSessions };
       }
       case "full":
-        return { kind: word, tasks: number(first), bytes: number(second) };
+        return { kind: word, tasks: number(rest[0]), bytes: number(rest[1]) };
       default:
         return unexpected("enqueue", word);
     }

@@ -13,5 +13,5 @@ export const lease = defineTopicScript<LeaseCall, LeaseAnswer>({
   name: "lease",
   tasks: (call) => wanted(call.demands),
   argv: { demands: (call) => demandArgs(call.demands) },
-  reply: (word, answer, call) => (word === "leased" ? decodeLeaseAnswer(answer, call) : unexpected("lease", word)),
+  reply: (word, rest, call) => (word === "leased" ? decodeLeaseAnswer(rest, 0, call) : unexpected("lease", word)),
 });

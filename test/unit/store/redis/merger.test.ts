@@ -15,7 +15,7 @@ function rig() {
       topic: topicName(topic),
       tasks,
       args: [Buffer.alloc(bytes)],
-      resolve: () => {},
+      answer: () => {},
       reject: () => {},
     });
   return { merger, sent, add };
