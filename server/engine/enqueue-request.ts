@@ -32,20 +32,18 @@ export class EnqueueRequest {
     let index = 0;
     for (const task of tasks) {
       // Tasks of one topic come together, more often than not.
-      if (part?.topic !== task.topic) part = this.#partOf(task.topic, parts);
-      part.tasks.push(task);
-      part.indexes.push(index++);
+      if (part?.topic !== task.topic) part = parts.get(task.topic);
+      if (part === undefined) {
+        part = new EnqueuePart(this, task, index);
+        parts.set(task.topic, part);
+      } else {
+        part.tasks.push(task);
+        part.indexes.push(index);
+      }
+      index++;
     }
     this.parts = [...parts.values()];
     this.#pending = this.parts.length;
-  }
-
-  #partOf(topic: TopicName, parts: Map<TopicName, EnqueuePart>): EnqueuePart {
-    const known = parts.get(topic);
-    if (known !== undefined) return known;
-    const part = new EnqueuePart(this, topic);
-    parts.set(topic, part);
-    return part;
   }
 
   stored({ indexes }: EnqueuePart, created: readonly boolean[]): void {
@@ -69,13 +67,16 @@ export class EnqueueRequest {
 /** The tasks of one topic, and where they are in the request. */
 class EnqueuePart implements EnqueueReceipt {
   readonly topic: TopicName;
-  readonly tasks: TopicTask[] = [];
-  readonly indexes: number[] = [];
+  readonly tasks: TopicTask[];
+  readonly indexes: number[];
   readonly #request: EnqueueRequest;
 
-  constructor(request: EnqueueRequest, topic: TopicName) {
+  constructor(request: EnqueueRequest, first: TopicTask, index: number) {
     this.#request = request;
-    this.topic = topic;
+    this.topic = first.topic;
+    // What is pushed to an empty list makes room for seventeen, and most parts are of one task.
+    this.tasks = [first];
+    this.indexes = [index];
   }
 
   stored(created: readonly boolean[]): void {

@@ -16,14 +16,7 @@
 import { TaskqueueError } from "../domain/errors.js";
 import type { TopicName } from "../domain/ids.js";
 import { LIMITS } from "../domain/limits.js";
-import type {
-  EnqueueAnswer,
-  Failure,
-  LeaseAnswer,
-  LeaseRef,
-  NewTask,
-  ProgressNote,
-} from "../store/store.js";
+import type { EnqueueAnswer, Failure, LeaseAnswer, LeaseRef, NewTask, ProgressNote } from "../store/store.js";
 import { Batcher } from "./batcher.js";
 import { CallsUnderWay } from "./calls-under-way.js";
 import type { EngineContext } from "./context.js";
@@ -272,16 +265,22 @@ export class Lane {
   }
 
   /** Repeats `call` until the store answers. Undefined when the broker stops first. */
-  async #untilStored<Answer>(call: () => Promise<Answer>): Promise<Answer | undefined> {
+  #untilStored<Answer>(call: () => Promise<Answer>): Promise<Answer | undefined> {
+    return call().catch((error: unknown) => this.#tryAgain(call, error));
+  }
+
+  async #tryAgain<Answer>(call: () => Promise<Answer>, firstError: unknown): Promise<Answer | undefined> {
     const { retries, log, random } = this.#context;
+    let error = firstError;
     for (let delay = RETRY_MS_MIN; ; delay = Math.min(delay * 2, RETRY_MS_MAX)) {
+      if (!(error instanceof TaskqueueError)) {
+        log.error({ err: error, topic: this.topic }, "a report could not be stored; it will be tried again");
+      }
+      if (!(await retries.pause(delay * (0.5 + random())))) return undefined;
       try {
         return await call();
-      } catch (error) {
-        if (!(error instanceof TaskqueueError)) {
-          log.error({ err: error, topic: this.topic }, "a report could not be stored; it will be tried again");
-        }
-        if (!(await retries.pause(delay * (0.5 + random())))) return undefined;
+      } catch (latest) {
+        error = latest;
       }
     }
   }

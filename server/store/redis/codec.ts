@@ -41,6 +41,7 @@ export function reply(value: unknown): Reply {
 }
 
 export function text(reply: Reply | undefined): string {
+  if (typeof reply === "string") return reply;
   if (typeof reply === "number") return String(reply);
   assert(Buffer.isBuffer(reply), "a script replied something else than a string");
   return reply.toString();
@@ -63,11 +64,12 @@ export function optionalNumber(reply: Reply | undefined): number | undefined {
   return typeof reply === "number" || present(reply) ? number(reply) : undefined;
 }
 
-export function present(reply: Reply | undefined): reply is Buffer {
-  return Buffer.isBuffer(reply) && reply.length > 0;
+export function present(reply: Reply | undefined): reply is Buffer | string {
+  return (typeof reply === "string" || Buffer.isBuffer(reply)) && reply.length > 0;
 }
 
 function buffer(reply: Reply | undefined): Buffer {
+  if (typeof reply === "string") return Buffer.from(reply, "latin1");
   assert(Buffer.isBuffer(reply), "a script replied something else than bytes");
   return reply;
 }
@@ -77,11 +79,13 @@ export function outcomes<Outcome extends string>(
   reply: Reply | undefined,
   names: Readonly<Record<string, Outcome>>,
 ): Outcome[] {
-  return Array.from(text(reply), (letter) => {
-    const outcome = names[letter];
-    assert(outcome, `a script replied the outcome ${letter}`);
-    return outcome;
-  });
+  return text(reply)
+    .split("")
+    .map((letter) => {
+      const outcome = names[letter];
+      assert(outcome, `a script replied the outcome ${letter}`);
+      return outcome;
+    });
 }
 
 // Tasks.
@@ -117,10 +121,7 @@ export function decodeLeaseAnswer(
   const counts = numbers(reply[at + 3]);
   if (counts.length === 0) return { leased: [], ready, lostSessions };
   const open = lost.length === 0 ? demands : demands.filter((_, i) => !lost.includes(i));
-  const sessions: SessionId[] = [];
-  for (const [i, { session }] of open.entries()) {
-    for (let count = counts[i] ?? 0; count > 0; count--) sessions.push(session.id);
-  }
+  const sessions = open.flatMap(({ session }, i) => Array<SessionId>(counts[i] ?? 0).fill(session.id));
   const base = { leasedAtMs: call.now ?? 0, firstToken: number(reply[at + 1]) + 1, sessions };
   const leased = fresh === undefined ? decodeQueued(base, reply, at + 4) : leaseFresh(base, fresh);
   return { leased, ready, lostSessions };
@@ -177,7 +178,7 @@ export function decodeHeld(session: SessionId, reply: readonly Reply[]): Leased[
     if (!present(lease)) return [];
     const record = buffer(values[i]).subarray(PLACE_BYTES);
     const { failures, lostLeases } = decodeMeta(metas[i]);
-    const { token, leasedAtMs } = decodeLease(lease);
+    const { token, leasedAtMs } = decodeLease(buffer(lease));
     const bytes = record.length;
     return [
       { id: text(id) as TaskId, session, token, leasedAtMs, ...decodeRecord(record), bytes, failures, lostLeases },
@@ -209,7 +210,7 @@ export function decodeRow(reply: Reply): TaskRecord | undefined {
     case "leased":
       return {
         ...task,
-        ...(present(lease) ? { lease: { session: text(session) as SessionId, ...decodeLease(lease) } } : {}),
+        ...(present(lease) ? { lease: { session: text(session) as SessionId, ...decodeLease(buffer(lease)) } } : {}),
         ...(present(cancel) ? { cancelRequested: true } : {}),
         ...(Buffer.isBuffer(progress) ? { progress: decodeProgress(progress) } : {}),
       };
@@ -291,7 +292,7 @@ export function decodeTopic(topic: TopicName, reply: readonly Reply[]): TopicRow
       completedKept,
       cancelledKept,
       bytes: numbers.get("bytes") ?? 0,
-      ...(present(line) ? { oldestReadyMs: decodeRecord(line).head.enqueuedAtMs } : {}),
+      ...(present(line) ? { oldestReadyMs: decodeRecord(buffer(line)).head.enqueuedAtMs } : {}),
       ...(nextDueMs === undefined ? {} : { nextDueMs }),
     },
     settings: present(settings) ? (JSON.parse(settings.toString()) as TopicSettings) : { paused: false },

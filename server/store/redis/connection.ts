@@ -13,7 +13,7 @@ import type { Log } from "../../lib/log.js";
 import { type Client, createClient, type Target, type Timeouts } from "./client.js";
 import { list, reply, text } from "./codec.js";
 import type { Keys } from "./keys.js";
-import { mergedScript, packCalls, type Source } from "./merged-script.js";
+import { mergedScript, packCalls, repliesOf, type Source } from "./merged-script.js";
 import { Merger, type PendingCall } from "./merger.js";
 import type { Argument, Reply, Script } from "./script.js";
 import { storeError } from "./store-error.js";
@@ -134,7 +134,7 @@ export class Connection {
     // Nothing that is said later may overtake what waits.
     this.#merger?.flush();
     const reply = await this.#evaluate(script, script.keys(this.#keys, call), script.args(call, this.#keys));
-    return answerOf(script, reply, call);
+    return answerOf(script, list(reply), call);
   }
 
   async #evaluateAll(calls: readonly PendingCall[]): Promise<void> {
@@ -143,7 +143,7 @@ export class Connection {
     if (calls.length === 1) return this.#evaluateOne(first);
     const keys = calls.map(({ topic }) => this.#keys.tasks(topic));
     try {
-      const replies = await this.#evaluate(this.#mergedScript(first.script), keys, [packCalls(calls)]);
+      const replies = repliesOf(await this.#evaluate(this.#mergedScript(first.script), keys, [packCalls(calls)]));
       for (let i = 0; i < calls.length; i++) settle(calls[i], replies[i]);
     } catch (error) {
       if (error instanceof Error && error.message.startsWith("CROSSSLOT")) {
@@ -158,7 +158,7 @@ export class Connection {
 
   async #evaluateOne(call: PendingCall): Promise<void> {
     try {
-      settle(call, await this.#evaluate(call.script, this.#keys.topic(call.topic), call.args));
+      settle(call, list(await this.#evaluate(call.script, this.#keys.topic(call.topic), call.args)));
     } catch (error) {
       call.reject(error);
     }
@@ -172,23 +172,19 @@ export class Connection {
     return merged;
   }
 
-  async #evaluate(
-    { source, sha }: Source,
-    keys: readonly string[],
-    args: readonly Argument[],
-  ): Promise<readonly Reply[]> {
+  async #evaluate({ source, sha }: Source, keys: readonly string[], args: readonly Argument[]): Promise<Reply> {
     const all: Argument[] = [sha, keys.length];
     for (const key of keys) all.push(key);
     for (const arg of args) all.push(arg);
     this.#underWay += 1;
     try {
-      return list(reply(await send(this.#commands, "evalsha", all)));
+      return reply(await send(this.#commands, "evalsha", all));
     } catch (error) {
       if (!(error instanceof Error && error.message.startsWith("NOSCRIPT"))) throw storeError(error);
     } finally {
       this.#underWay -= 1;
     }
-    return list(await this.command("eval", [source, ...all.slice(1)]));
+    return this.command("eval", [source, ...all.slice(1)]);
   }
 
   /** One command; its reply as bytes. */
@@ -271,8 +267,8 @@ function answerOf<Call, Answer>(script: Script<Call, Answer>, reply: readonly Re
 /** Tells a caller what its call was answered; the text of an error, if it failed. */
 function settle(call: PendingCall | undefined, reply: Reply | undefined): void {
   try {
-    if (Buffer.isBuffer(reply)) call?.reject(storeError(new ReplyError(text(reply))));
-    else call?.answer(list(reply));
+    if (Array.isArray(reply)) call?.answer(reply);
+    else call?.reject(storeError(new ReplyError(text(reply))));
   } catch (error) {
     // An answer that cannot be read concerns this caller alone.
     call?.reject(error);

@@ -8,8 +8,10 @@
  * task costs Redis. What a fragment looks up is looked up by each call.
  */
 import { createHash } from "node:crypto";
+import { list } from "./codec.js";
 import { TOPIC_KEYS } from "./keys.js";
-import { type Argument, scriptParts } from "./script.js";
+import { unpackReply } from "./packed-reply.js";
+import { type Argument, type Reply, scriptParts } from "./script.js";
 
 /** What can be sent to Redis. */
 export interface Source {
@@ -20,11 +22,14 @@ export interface Source {
 /** A line of a fragment that each call carries out: constants are in capitals, and functions are no values. */
 const LOOKUP = /^local ([a-z_]+) = (.+)$/gm;
 
+/** Replies of more parts bring tasks, which may be large. Those of all verbs that bring none have no more. */
+const PACKED_PARTS_MAX = 8;
+
 /**
  * Its KEYS are one of each call's topic, `tasks`, of which it makes the others;
  * its ARGV what the calls are given, as `packCalls` packs it. It replies with
  * what each call replied, a list, or with the text of its error: a call that
- * fails fails alone.
+ * fails fails alone. `repliesOf` reads it.
  */
 export function mergedScript(name: string): Source {
   const { own, fragments } = scriptParts(name);
@@ -47,7 +52,7 @@ ${spellKeys(lookups.join("\n"))}
 ${spellKeys(own)}
 end
 
-local replies, formats, at = {}, {}, 1
+local replies, formats, at, packed = {}, {}, 1, true
 for i = 1, #TASKS_KEYS do
   PREFIX = string.sub(TASKS_KEYS[i], 1, -6)
   local n
@@ -57,10 +62,16 @@ for i = 1, #TASKS_KEYS do
   at, ARGV[n + 1] = ARGV[n + 1], nil
   local done, reply = pcall(carry_out)
   replies[i] = done and reply or type(reply) == "table" and reply.err or tostring(reply)
+  packed = packed and not (done and #reply > ${PACKED_PARTS_MAX})
 end
-return replies
+return packed and cmsgpack.pack(replies) or replies
 `;
   return { source, sha: createHash("sha1").update(source).digest("hex") };
+}
+
+/** What each call replied. */
+export function repliesOf(reply: Reply): readonly Reply[] {
+  return list(Buffer.isBuffer(reply) ? unpackReply(reply) : reply);
 }
 
 const KEY_OF = new Map(TOPIC_KEYS.map((key) => [key.replace(":", "").toUpperCase(), key]));

@@ -41,13 +41,15 @@ export function packTasks(tasks: readonly NewTask[]): PackedTasks {
   }
   const packed = Buffer.allocUnsafe(size);
   let end = 0;
-  for (const [i, { id, spec }] of tasks.entries()) {
+  let i = 0;
+  for (const { id, spec } of tasks) {
     packed[end] = id.length;
     end += 1 + packed.write(id, end + 1, "latin1");
     end = packed.writeUInt32BE(at(sizes, i), end);
     end += packed.write(at(lines, i), end);
     packed.set(spec, end);
     end += spec.length;
+    i += 1;
   }
   return { packed, sizes, allPlain };
 }
@@ -61,7 +63,9 @@ export function packExtras(
   now: number,
 ): { readonly count: number; readonly packed: Buffer } {
   const parts: Buffer[] = [];
-  for (const [i, { head, dueAtMs }] of tasks.entries()) {
+  let i = -1;
+  for (const { head, dueAtMs } of tasks) {
+    i += 1;
     const dueMs = dueAtMs > now ? dueAtMs : 0;
     if (head.priority === 0 && head.externalId === "" && dueMs === 0) continue;
     const externalId = Buffer.from(head.externalId);
@@ -91,18 +95,25 @@ export interface PackedRefs<Ref extends LeaseRef> {
 /** How many sessions; per session its id, a count, and a byte of length, id and token (6 bytes) for each lease. */
 export function packRefs<Ref extends LeaseRef>(refs: readonly Ref[]): PackedRefs<Ref> {
   const [first] = refs;
-  const ids = new Set<string>();
-  let sessions = 1;
-  for (const ref of refs) {
-    ids.add(ref.id);
-    if (ref.session !== first?.session) sessions += 1;
-  }
   // What is usual: one session's leases, each of them once.
-  if (first !== undefined && sessions === 1 && ids.size === refs.length) {
+  if (first !== undefined && (refs.length === 1 || areOfOneSession(refs, first.session))) {
     const args = [1, first.session, refs.length, packGroup(refs)];
-    return { args, packed: refs, unpack: (outcomes) => [...outcomes] };
+    return { args, packed: refs, unpack: asTheyCame };
   }
   return packMixed(refs);
+}
+
+function areOfOneSession(refs: readonly LeaseRef[], session: SessionId): boolean {
+  const ids = new Set<string>();
+  for (const ref of refs) {
+    if (ref.session !== session) return false;
+    ids.add(ref.id);
+  }
+  return ids.size === refs.length;
+}
+
+function asTheyCame<Outcome>(outcomes: readonly Outcome[]): Outcome[] {
+  return [...outcomes];
 }
 
 function packMixed<Ref extends LeaseRef>(refs: readonly Ref[]): PackedRefs<Ref> {

@@ -81,6 +81,11 @@ export interface RedisStoreOptions extends Target {
 }
 
 type Ending = { readonly now: Millis; readonly endedWindowMs: Millis };
+type EnqueueOptions = Ending & {
+  readonly tasksMax: number;
+  readonly bytesMax: number;
+  readonly demands?: readonly Demand[];
+};
 
 export class RedisStore implements Store {
   readonly description: string;
@@ -148,11 +153,15 @@ export class RedisStore implements Store {
     for (const listener of this.#listeners) listener(message);
   }
 
-  async enqueue(
-    topic: TopicName,
-    tasks: readonly NewTask[],
-    options: Ending & { readonly tasksMax: number; readonly bytesMax: number; readonly demands?: readonly Demand[] },
-  ): Promise<EnqueueAnswer> {
+  enqueue(topic: TopicName, tasks: readonly NewTask[], options: EnqueueOptions): Promise<EnqueueAnswer> {
+    // What is usual: a topic that is known to be there, and no id twice.
+    if (tasks.length > 0 && this.#topics.knows(topic, options.now) && withoutRepeats(tasks) === tasks) {
+      return this.#connection.run(enqueue, enqueueCall({ topic, tasks, ...options }));
+    }
+    return this.#enqueueUnusual(topic, tasks, options);
+  }
+
+  async #enqueueUnusual(topic: TopicName, tasks: readonly NewTask[], options: EnqueueOptions): Promise<EnqueueAnswer> {
     if (tasks.length === 0) {
       return { kind: "enqueued", created: [], ...(await this.lease(topic, options.demands ?? [], options)) };
     }

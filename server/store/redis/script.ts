@@ -13,8 +13,8 @@ import type { TopicName } from "../../domain/ids.js";
 import type { Keys } from "./keys.js";
 
 export type Argument = string | number | Buffer;
-/** What Redis answers, strings as bytes. */
-export type Reply = null | number | Buffer | readonly Reply[];
+/** What Redis answers: strings as bytes, or as text if they are short and ASCII. */
+export type Reply = null | number | string | Buffer | readonly Reply[];
 
 /** How each argument comes from a call, in the order of ARGV; a list stands for as many as it holds, and comes last. */
 export type Arguments<Call> = Record<string, (call: Call) => Argument | readonly Argument[]>;

@@ -4,20 +4,26 @@ import { decodeLeaseAnswer, type FreshTask, number, text } from "../codec.js";
 import { demandArgs, packExtras, packTasks, wanted } from "../packing.js";
 import { defineTopicScript, type TopicCall, unexpected } from "../script.js";
 
-export interface EnqueueCall extends TopicCall {
+interface EnqueueRequest extends TopicCall {
   readonly now: number;
   /** No id twice. */
   readonly tasks: readonly NewTask[];
-  readonly packed: ReturnType<typeof packTasks>;
-  readonly extras: ReturnType<typeof packExtras>;
   readonly endedWindowMs: number;
   readonly tasksMax: number;
   readonly bytesMax: number;
   readonly demands?: readonly Demand[];
 }
 
-export function enqueueCall(call: Omit<EnqueueCall, "packed" | "extras">): EnqueueCall {
-  return { ...call, packed: packTasks(call.tasks), extras: packExtras(call.tasks, call.now) };
+export interface EnqueueCall extends EnqueueRequest {
+  readonly packed: ReturnType<typeof packTasks>;
+  readonly extras: ReturnType<typeof packExtras>;
+}
+
+export function enqueueCall(request: EnqueueRequest): EnqueueCall {
+  const { topic, now, tasks, endedWindowMs, tasksMax, bytesMax, demands = [] } = request;
+  const packed = packTasks(tasks);
+  const extras = packExtras(tasks, now);
+  return { topic, now, tasks, endedWindowMs, tasksMax, bytesMax, demands, packed, extras };
 }
 
 /** Whether the tasks break a bound by themselves. */
