@@ -43,7 +43,7 @@ class Reader {
       case 0xce:
         return bytes.readUInt32BE(this.#skip(4));
       case 0xcf:
-        return Number(bytes.readBigUInt64BE(this.#skip(8)));
+        return this.#long(bytes.readUInt32BE(this.#skip(4)));
       case 0xd0:
         return bytes.readInt8(this.#skip(1));
       case 0xd1:
@@ -51,7 +51,7 @@ class Reader {
       case 0xd2:
         return bytes.readInt32BE(this.#skip(4));
       case 0xd3:
-        return Number(bytes.readBigInt64BE(this.#skip(8)));
+        return this.#long(bytes.readInt32BE(this.#skip(4)));
       case 0xd9:
         return this.#string(bytes.readUInt8(this.#skip(1)));
       case 0xda:
@@ -70,6 +70,11 @@ class Reader {
     const from = this.#at;
     this.#at += bytes;
     return from;
+  }
+
+  /** A number of 64 bits, of which the upper half is read. */
+  #long(upper: number): number {
+    return upper * 2 ** 32 + this.#bytes.readUInt32BE(this.#skip(4));
   }
 
   #list(length: number): Reply {
