@@ -1,8 +1,8 @@
 /** Names and numbers from requests: each is checked once here, and trusted from then on. */
-import { randomBytes } from "node:crypto";
 import { invalid } from "../domain/errors.js";
 import { parseTaskId, parseTopicName, TASK_ID_RULE, type TaskId, TOPIC_RULE, type TopicName } from "../domain/ids.js";
 import { LIMITS } from "../domain/limits.js";
+import { randomText } from "../lib/random.js";
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it looks for.
 const CONTROL = /[\u0000-\u001f\u007f]/;
@@ -30,7 +30,7 @@ export function taskIds(field: string, texts: readonly string[]): TaskId[] {
 
 /** A fresh id for a task whose producer gave none: the moment, so that stores keep neighbours together, and 72 random bits. */
 export function newTaskId(now: number): TaskId {
-  return taskId("id", now.toString(36).padStart(8, "0") + randomBytes(9).toString("base64url"));
+  return taskId("id", now.toString(36).padStart(8, "0") + randomText());
 }
 
 /** Whether `plainText` would accept it. */
