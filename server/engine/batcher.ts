@@ -18,8 +18,10 @@ export interface BatcherOptions<Item> {
   readonly weigh: (item: Item) => number;
   /** A call takes items up to this weight, and at least one. */
   readonly weightMax: number;
-  /** Calls that share what waits get no less than this. Default: they do not share. */
+  /** Calls that share what waits get no less than about this. Default: they do not share. */
   readonly weightShared?: number;
+  /** So many items are enough for a share too, whatever they weigh. Default: the weight alone counts. */
+  readonly itemsShared?: number;
   /** Calls under way at once. */
   readonly callsMax: number;
   readonly run: (items: Item[]) => Promise<void>;
@@ -72,9 +74,8 @@ export class Batcher<Item> {
   };
 
   #take(): Item[] {
-    const { weigh, weightMax: most, weightShared = most, callsMax } = this.#options;
-    const share = Math.ceil(this.#weight / (callsMax - this.#calls));
-    const weightMax = Math.min(most, Math.max(share, weightShared));
+    const { weigh } = this.#options;
+    const weightMax = Math.min(this.#options.weightMax, Math.ceil(this.#weight / this.#shares()));
     if (this.#weight <= weightMax) {
       const all = this.#items;
       this.#items = [];
@@ -91,6 +92,13 @@ export class Batcher<Item> {
     }
     this.#weight -= weight;
     return this.#items.splice(0, count);
+  }
+
+  /** Among how many calls what waits is divided. */
+  #shares(): number {
+    const { weightMax, weightShared = weightMax, itemsShared = Number.POSITIVE_INFINITY, callsMax } = this.#options;
+    const worth = Math.floor(Math.max(this.#weight / weightShared, this.#items.length / itemsShared));
+    return Math.max(1, Math.min(worth, callsMax - this.#calls));
   }
 
   #call(items: Item[]): void {

@@ -33,6 +33,8 @@ const BYTES_PER_WEIGHT = 4_096;
 const RECORD_LINE_BYTES = 256;
 /** Calls that share what waits get no less: a call costs the broker and the store about as much as half of that. */
 const WEIGHT_SHARED = 100;
+/** Or so many enqueue requests: a unary call costs the broker as much as a dozen tasks that come in one request, and its client twice that. */
+const REQUESTS_SHARED = 16;
 /** Bytes that the demands of one call may add up to. */
 const DEMANDS_BYTES_MAX = 64 * 1024 * 1024;
 
@@ -94,6 +96,7 @@ export class Lane {
       weigh: ({ tasks, bytes }) => Math.max(tasks.length, Math.floor(bytes / BYTES_PER_WEIGHT)),
       weightMax: LIMITS.batchMax,
       weightShared: WEIGHT_SHARED,
+      itemsShared: REQUESTS_SHARED,
       callsMax: 2,
       run: (batch) => this.#enqueueBatch(batch),
     });

@@ -1,10 +1,10 @@
 import { describe, expect, test } from "vitest";
-import { Batcher } from "../../../server/engine/batcher.js";
+import { Batcher, type BatcherOptions } from "../../../server/engine/batcher.js";
 import { Turn } from "../../../server/lib/turn.js";
 import { settle } from "../../support/clock.js";
 
 /** A batcher of numbers that weigh what they are; its calls end when the test says so. */
-function rig(options: { weightMax: number; weightShared?: number; callsMax: number }) {
+function rig(options: Pick<BatcherOptions<number>, "weightMax" | "weightShared" | "itemsShared" | "callsMax">) {
   const calls: number[][] = [];
   const open: (() => void)[] = [];
   const batcher = new Batcher<number>({
@@ -94,12 +94,33 @@ describe("a batcher", () => {
     for (let item = 0; item < 3; item += 1) batcher.add(2);
     await end();
     await end();
-    // Two calls may be made: one of them takes what a share is at least, and the other what is left.
     expect(calls.slice(3)).toEqual([[2, 2, 2]]);
-    batcher.add(1);
-    batcher.add(1);
+    for (let item = 0; item < 7; item += 1) batcher.add(1);
+    await end();
+    // Two calls may be made, but for two shares of 4 there is too little.
+    expect(calls.slice(4)).toEqual([[1, 1, 1, 1, 1, 1, 1]]);
+  });
+
+  test("shares many items that weigh little as well", async () => {
+    const { batcher, calls } = rig({ weightMax: 100, weightShared: 50, itemsShared: 3, callsMax: 2 });
+    for (let item = 0; item < 6; item += 1) batcher.add(1);
     await settle();
-    expect(calls.slice(4)).toEqual([[1, 1]]);
+    expect(calls).toEqual([
+      [1, 1, 1],
+      [1, 1, 1],
+    ]);
+  });
+
+  test("does not share fewer items than that, unless they weigh enough", async () => {
+    const options = { weightMax: 100, weightShared: 50, itemsShared: 3, callsMax: 2 };
+    const few = rig(options);
+    for (let item = 0; item < 5; item += 1) few.batcher.add(1);
+    const heavy = rig(options);
+    heavy.batcher.add(50);
+    heavy.batcher.add(50);
+    await settle();
+    expect(few.calls).toEqual([[1, 1, 1, 1, 1]]);
+    expect(heavy.calls).toEqual([[50], [50]]);
   });
 
   test("is idle when nothing waits and nothing is under way", async () => {
