@@ -178,9 +178,14 @@ export class Connection {
   }
 
   #watchSilence(stream: LeaseStream): Timer {
-    return after(this.#sessionTimeoutMs / 3, () => {
+    const everyMs = this.#sessionTimeoutMs / 3;
+    const dueAtMs = monotonicMs() + everyMs;
+    return after(everyMs, () => {
       if (this.#state.kind !== "attached" || this.#state.stream !== stream) return;
-      const silentMs = monotonicMs() - this.#heardAtMs;
+      const nowMs = monotonicMs();
+      // A process that stood still has read nothing meanwhile: the broker is not to blame for that.
+      if (nowMs - dueAtMs > everyMs / 2) this.#heardAtMs = nowMs;
+      const silentMs = nowMs - this.#heardAtMs;
       if (silentMs > this.#sessionTimeoutMs) {
         const message = `the broker at ${stream.address} has been silent for ${Math.round(silentMs)} ms`;
         this.#lose(stream, new TaskqueueError("UNREACHABLE", message, { retryable: true }));

@@ -186,12 +186,12 @@ export const OPTIONS = {
   sessionTimeoutMs: option(
     "--session-timeout",
     duration(DEFAULTS.sessionTimeoutMs, 100, HOUR),
-    "how long a connected worker may be silent before its tasks run elsewhere",
+    "how long a connected worker may owe a sign of life before its tasks run elsewhere",
   ),
   heartbeatMs: option(
     "--heartbeat",
     duration(DEFAULTS.heartbeatMs, 20, HOUR),
-    "how often quiet workers are asked for a sign of life; at most half of --session-timeout",
+    "how long a worker may be quiet before it is asked for a sign of life; at most half of --session-timeout",
   ),
   sweepMs: option(
     "--sweep",

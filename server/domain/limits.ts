@@ -71,10 +71,10 @@ export const DEFAULTS = {
   endedWindowMs: 30 * SECOND,
   /** How long a session outlives its lost stream. */
   graceMs: 2 * SECOND,
-  /** How long a worker may be silent on a live stream. */
+  /** How long a worker may owe a sign of life on a live stream. */
   sessionTimeoutMs: 15 * SECOND,
-  /** How often a broker renews its sessions and asks its workers for a sign of life. */
-  heartbeatMs: 5 * SECOND,
+  /** How long a worker may be quiet before it is asked for a sign of life. */
+  heartbeatMs: 7 * SECOND,
   /** The slow sweep that finds what a lost wake-up missed. */
   sweepMs: 5 * SECOND,
   /** How often a broker proves a piece of what the store holds. */

@@ -23,6 +23,7 @@ import type { EngineContext } from "./context.js";
 import { EnqueueRequest } from "./enqueue-request.js";
 import { EventLog } from "./event-log.js";
 import type { EventType } from "./events.js";
+import { Heartbeats, LOOKS_PER_HEARTBEAT } from "./heartbeats.js";
 import { Lane } from "./lane.js";
 import { Loop } from "./loop.js";
 import { NamespaceBounds } from "./namespace-bounds.js";
@@ -49,7 +50,20 @@ const SETTLE_MS_MAX = 5_000;
 /** Lanes nobody used for this long are forgotten. */
 const LANE_IDLE_MS = 60_000;
 
-type Duty = "pulse" | "keeper" | "reaper" | "promoter" | "pruner" | "attempts" | "sweep" | "bounds" | "scrubber";
+/** How often a session is renewed in the store, per session timeout. */
+const RENEWALS_PER_TIMEOUT = 3;
+
+type Duty =
+  | "pulse"
+  | "keeper"
+  | "heartbeats"
+  | "reaper"
+  | "promoter"
+  | "pruner"
+  | "attempts"
+  | "sweep"
+  | "bounds"
+  | "scrubber";
 
 export interface BrokerParts {
   readonly store: Store;
@@ -130,14 +144,17 @@ export class Broker {
 
   #buildLoops() {
     const { clock, log, random } = this.#context;
-    const keeper = new SessionKeeper(this.#context, this.workers.sessions, (session) => this.workers.silent(session));
+    const { sessions } = this.workers;
+    const keeper = new SessionKeeper(this.#context, sessions);
+    const heartbeats = new Heartbeats(this.#context, sessions, (session) => this.workers.silent(session));
     const reaper = new Reaper(this.#context, () => this.#monitor.current);
-    const { heartbeatMs, sweepMs, scrubMs } = this.options;
+    const { sessionTimeoutMs, heartbeatMs, sweepMs, scrubMs } = this.options;
     const loop = (name: string, intervalMs: number, tick: () => Promise<number | undefined>) =>
       new Loop({ name, clock, log, intervalMs, jitter: 0.2, random, tick });
     return {
       pulse: loop("pulse", PULSE_MS, async () => this.#monitor.tick().then(() => undefined)),
-      keeper: loop("keeper", heartbeatMs, () => keeper.tick()),
+      keeper: loop("keeper", sessionTimeoutMs / RENEWALS_PER_TIMEOUT, () => keeper.tick()),
+      heartbeats: loop("heartbeats", heartbeatMs / LOOKS_PER_HEARTBEAT, async () => heartbeats.tick()),
       reaper: loop("reaper", Math.min(1_000, this.options.graceMs), () => reaper.tick()),
       promoter: loop("promoter", sweepMs, () => this.#promoter.tick()),
       pruner: loop("pruner", sweepMs, () => this.#pruner.tick()),
@@ -287,7 +304,7 @@ export class Broker {
     const { store } = this.#context;
     for (const session of this.workers.sessions) {
       if (session.ref.id !== id || session.record.secret !== secret) continue;
-      session.heard();
+      session.vouchedFor();
       const [outcome] = await store.renewSessions([session.ref], this.now() + this.options.sessionTimeoutMs);
       if (outcome === "renewed") return { expiresInMs: this.options.sessionTimeoutMs };
     }

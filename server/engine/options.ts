@@ -7,9 +7,9 @@ export interface EngineOptions {
   readonly version: string;
   /** How long a session outlives its lost stream. */
   readonly graceMs: number;
-  /** How long a worker may be silent on a live stream. */
+  /** How long a worker may owe a sign of life on a live stream. */
   readonly sessionTimeoutMs: number;
-  /** How often sessions are renewed and quiet workers asked for a sign of life. */
+  /** How long a worker may be quiet before it is asked for a sign of life. */
   readonly heartbeatMs: number;
   /** The slow sweep behind the wake-ups. */
   readonly sweepMs: number;

@@ -119,6 +119,7 @@ export class WorkerSession implements ReportReceipt {
   /** Whether tasks were not asked for because the stream could take no more. */
   #stalled = false;
   #heardAt: number;
+  #askedAt: number | undefined;
   #whenEmpty: (() => void) | undefined;
   /** Aborts when the session leaves this broker. */
   readonly #over = new AbortController();
@@ -167,6 +168,11 @@ export class WorkerSession implements ReportReceipt {
   /** On the monotonic clock, when the worker last gave a sign of life. */
   get heardAt(): number {
     return this.#heardAt;
+  }
+
+  /** On the monotonic clock, since when it has owed one; undefined while it owes none. */
+  get askedAt(): number | undefined {
+    return this.#askedAt;
   }
 
   get held(): Iterable<HeldLease> {
@@ -322,6 +328,18 @@ export class WorkerSession implements ReportReceipt {
 
   heard(): void {
     this.#heardAt = this.#context.clock.monotonic();
+    this.#askedAt = undefined;
+  }
+
+  /** Somebody else says that the worker lives: it has more time, but is asked all the same, as it wants to hear of us too. */
+  vouchedFor(): void {
+    if (this.#askedAt !== undefined) this.#askedAt = this.#context.clock.monotonic();
+  }
+
+  /** Asks for a sign of life. */
+  ask(heartbeat: number): void {
+    this.#askedAt = this.#context.clock.monotonic();
+    this.outbox.heartbeat(heartbeat);
   }
 
   update(update: WorkerUpdate): void {

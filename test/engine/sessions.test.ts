@@ -4,6 +4,9 @@ import { sessionId, topicName } from "../support/task-factory.js";
 
 const GRACE_MS = 2_000;
 const TIMEOUT_MS = 15_000;
+const HEARTBEAT_MS = 7_000;
+/** How late a heartbeat, and the end of a session that left it unanswered, may be. */
+const LATE_MS = HEARTBEAT_MS / 7;
 
 describe("a lost stream", () => {
   test("leaves its leases alone for the grace, then they run elsewhere, charged", async () => {
@@ -251,13 +254,40 @@ describe("a silent worker", () => {
     await engine.enqueue(["a"]);
     const worker = await (await engine.attach()).read();
     worker.say({ received: worker.delivery });
-    await engine.clock.advance(TIMEOUT_MS);
-    expect((await worker.read()).heartbeats.length).toBeGreaterThan(0);
+    await engine.clock.advance(HEARTBEAT_MS - 1);
+    expect((await worker.read()).heartbeats).toEqual([]);
+    await engine.clock.advance(LATE_MS);
+    expect((await worker.read()).heartbeats).toHaveLength(1);
+    await engine.clock.advance(TIMEOUT_MS - LATE_MS);
     expect(worker.ended).toBeUndefined();
-    await engine.clock.advance(7_000);
+    await engine.clock.advance(2 * LATE_MS);
     expect(worker.ended).toBe("silent");
     await engine.clock.advance(GRACE_MS + 1_100);
     expect(await engine.task("a")).toMatchObject({ state: "ready", lostLeases: 1 });
+  });
+
+  test("may be stuck for as long as a session lasts, whenever that begins", async () => {
+    await using engine = await TestEngine.start();
+    for (const quietMs of [0, HEARTBEAT_MS / 2, HEARTBEAT_MS - 1]) {
+      const worker = await engine.attach();
+      worker.say();
+      await engine.clock.advance(quietMs);
+      await engine.clock.advance(TIMEOUT_MS);
+      expect(worker.ended).toBeUndefined();
+      await worker.goodbye();
+    }
+  });
+
+  test("that says something is asked only when it is quiet again", async () => {
+    await using engine = await TestEngine.start();
+    const worker = await engine.attach();
+    for (let round = 0; round < 10; round += 1) {
+      await engine.clock.advance(HEARTBEAT_MS / 2);
+      worker.say();
+    }
+    expect((await worker.read()).heartbeats).toEqual([]);
+    await engine.clock.advance(HEARTBEAT_MS + LATE_MS);
+    expect((await worker.read()).heartbeats).toHaveLength(1);
   });
 
   test("that answers heartbeats keeps its lease, however long it takes", async () => {
@@ -287,6 +317,8 @@ describe("a silent worker", () => {
       expect(await engine.broker.renewSession(id, secret)).toEqual({ expiresInMs: TIMEOUT_MS });
     }
     expect(worker.ended).toBeUndefined();
+    // It would take a broker that says nothing for lost.
+    expect((await worker.read()).heartbeats).toHaveLength(1);
     await expect(engine.broker.renewSession(id, "guess")).rejects.toMatchObject({ code: "SESSION_LOST" });
     await worker.goodbye();
     await expect(engine.broker.renewSession(id, secret)).rejects.toMatchObject({ code: "SESSION_LOST" });
@@ -297,10 +329,12 @@ describe("a silent worker", () => {
     await engine.enqueue(["a"]);
     const worker = await (await engine.attach()).read();
     worker.credit(0);
-    await engine.clock.advance(1_000);
-    await engine.clock.freeze(60_000);
-    expect(worker.ended).toBeUndefined();
-    worker.say();
+    for (const beforeMs of [1_000, HEARTBEAT_MS + LATE_MS]) {
+      await engine.clock.advance(beforeMs);
+      await engine.clock.freeze(60_000);
+      expect(worker.ended).toBeUndefined();
+      worker.say();
+    }
     await engine.clock.advance(10_000);
     expect(worker.ended).toBeUndefined();
     expect(await engine.task("a")).toMatchObject({ state: "leased", lostLeases: 0 });

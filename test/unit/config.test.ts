@@ -45,7 +45,7 @@ describe("the table", () => {
       taskBytesMax: 1_048_576,
       graceMs: 2_000,
       sessionTimeoutMs: 15_000,
-      heartbeatMs: 5_000,
+      heartbeatMs: 7_000,
       endedWindowMs: 30_000,
       events: "watched",
       eventsPerSecond: 5_000,

@@ -105,6 +105,14 @@ describe("a lost stream", () => {
       }),
     );
   });
+
+  test("is not taken for lost because the worker itself stood still", async () => {
+    await using attached = await attach(() => {}, {}, { sessionTimeout: { seconds: 0, nanos: 300_000_000 } });
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 500);
+    attached.stream.send({ heartbeat: 1 });
+    expect(await attached.stream.updateWith(({ heartbeat }) => heartbeat > 0)).toMatchObject({ heartbeat: 1 });
+    expect(attached.events).not.toContainEqual(expect.objectContaining({ type: "disconnected" }));
+  });
 });
 
 describe("a lost session", () => {

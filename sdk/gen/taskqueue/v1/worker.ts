@@ -257,8 +257,8 @@ export interface LeaseResponse {
     | Drain
     | undefined;
   /**
-   * Asks for a sign of life: answer with an update that carries this number.
-   * 0: no heartbeat.
+   * Asks a quiet worker for a sign of life: answer with an update that carries
+   * this number. 0: no heartbeat.
    */
   heartbeat: number;
 }
@@ -274,8 +274,8 @@ export interface Welcome {
     | Duration
     | undefined;
   /**
-   * How long the worker may be silent on a live stream before its session
-   * expires.
+   * How long the worker may leave a heartbeat without an answer or any other
+   * message before its session expires.
    */
   sessionTimeout:
     | Duration
