@@ -35,7 +35,7 @@ export class Heartbeats {
     const stoodStill = now - this.#lookedAt > options.sessionTimeoutMs / 2;
     this.#lookedAt = now;
     this.#number++;
-    for (const session of [...this.#sessions]) {
+    for (const session of this.#sessions) {
       if (stoodStill) session.heard();
       else this.#look(session, now);
     }

@@ -147,22 +147,22 @@ async function readUpdates(
     }
     if (next.done) return stream.end({ kind: "lost" });
     try {
-      const goesOn = await hear(broker, session, next.value);
-      if (!goesOn) return stream.end({ kind: "goodbye" });
+      if (hear(broker, session, next.value)) continue;
+      await broker.workers.goodbye(session);
+      return stream.end({ kind: "goodbye" });
     } catch (error) {
       return stream.end({ kind: "refused", error });
     }
   }
 }
 
-/** Does what a worker says. False when it said goodbye. */
-async function hear(broker: Broker, session: WorkerSession, { message }: LeaseRequest): Promise<boolean> {
+/** Does what a worker says. False when it says goodbye. */
+function hear(broker: Broker, session: WorkerSession, { message }: LeaseRequest): boolean {
   switch (message?.$case) {
     case "update":
       session.update(updateInput(message.value, broker.options.taskBytesMax));
       return true;
     case "goodbye":
-      await broker.workers.goodbye(session);
       return false;
     case "hello":
       throw invalid("message", "hello", "a hello may only be the first message");
