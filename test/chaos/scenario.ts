@@ -43,11 +43,11 @@ const GAP_MS = [150, 900] as const;
 /** How long the faults may be over before everything has ended. */
 const QUIET_MS_MAX = 30_000;
 const EXIT_MS_MAX: Record<Timing, number> = { rough: 4_000, gentle: 6_000, default: 6_000 };
-/** Longer than a session lasts. */
+/** Longer than it takes until a silent worker is given up. */
 const COMA_MS: Record<Timing, readonly [min: number, max: number]> = {
   rough: [2_500, 3_500],
   gentle: [2_500, 3_500],
-  default: [17_000, 18_000],
+  default: [25_000, 26_000],
 };
 
 export interface PlayOptions {
