@@ -65,13 +65,14 @@ export const BODY = {
 
 export const FLAGS = { recordBlob: 1, error: 2, result: 4, progress: 8 } as const;
 
-/** Of a record within a body; larger ones are blobs. */
-export const RECORD_INLINE_MAX = 1024;
 /** Of an error, a result or a progress within a body. */
 export const NOTE_INLINE_MAX = 160;
 
 const NOTE_IS_BLOB = 0xffff;
 const VALUE_BYTES_MAX = 1900;
+const ID_BYTES_MAX = 128;
+/** Of a record within a body, what the longest id and three notes leave of a value; larger ones are blobs, which cost twice the time. */
+export const RECORD_INLINE_MAX = VALUE_BYTES_MAX - BODY.id - ID_BYTES_MAX - 3 * (2 + NOTE_INLINE_MAX);
 
 /** Values to put are put together here; lmdb copies them at once. */
 export const scratch = Buffer.allocUnsafeSlow(VALUE_BYTES_MAX);
