@@ -2,8 +2,13 @@
 import { Redis } from "ioredis";
 import { expect, test } from "vitest";
 import type { LeaseToken, TopicName } from "../../server/domain/ids.js";
+import { text } from "../../server/store/redis/codec.js";
+import { mergedScript, packCalls, repliesOf } from "../../server/store/redis/merged-script.js";
 import { RedisStore } from "../../server/store/redis/redis-store.js";
-import { enqueue } from "../../server/store/redis/scripts/enqueue.js";
+import type { Reply } from "../../server/store/redis/script.js";
+import { enqueue, enqueueCall } from "../../server/store/redis/scripts/enqueue.js";
+import { hold } from "../../server/store/redis/scripts/hold.js";
+import { lease } from "../../server/store/redis/scripts/lease.js";
 import type { Demand, NewTask } from "../../server/store/store.js";
 import { RedisServer, redisNamespace, sharedRedis } from "../support/redis.js";
 import { forgetClusterKeys, sharedCluster } from "../support/redis-cluster.js";
@@ -62,6 +67,24 @@ test("calls of a turn are few scripts, and each gets its own answer", async () =
   expect(answers).toEqual(TOPICS.map(() => expect.objectContaining({ created: [false, true], ready: 2 })));
   const records = await Promise.all(TOPICS.map((topic) => store.get(topic, [taskId(`of-${topic}`)])));
   expect(records.map(([record]) => record?.id)).toEqual(TOPICS.map((topic) => `of-${topic}`));
+});
+
+test.each([
+  { spec: 10, form: "one string" },
+  { spec: 10_000, form: "lists" },
+])("answers of tasks of $spec bytes come as $form", async ({ spec, form }) => {
+  using f = await ScriptFixture.open();
+  const topics = TOPICS.slice(0, 3);
+  for (const topic of topics) {
+    await f.run(hold, { topic, session: { id: SESSION, epoch: 1 }, why: "open" });
+    await f.run(enqueue, enqueueCall({ topic, ...unbounded, tasks: [newTask("x", { spec: "x".repeat(spec) })] }));
+  }
+  const calls = topics.map((topic) => ({ args: lease.args({ topic, demands, now: NOW }, f.keys) }));
+  const keys = topics.map((topic) => f.keys.tasks(topic));
+  const reply: unknown = await f.raw(mergedScript("lease"), keys, [packCalls(calls)]);
+  expect(Buffer.isBuffer(reply)).toBe(form === "one string");
+  const answers = repliesOf(reply as Reply).map((answer) => (answer as Reply[]).slice(5, 6).map(text));
+  expect(answers).toEqual(topics.map(() => ["x"]));
 });
 
 test("a call that is alone is carried out by the verb's own script", async () => {

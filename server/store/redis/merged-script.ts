@@ -22,8 +22,10 @@ export interface Source {
 /** A line of a fragment that each call carries out: constants are in capitals, and functions are no values. */
 const LOOKUP = /^local ([a-z_]+) = (.+)$/gm;
 
-/** Replies of more parts bring tasks, which may be large. Those of all verbs that bring none have no more. */
+/** Replies of more parts bring tasks. Those of all verbs that bring none have no more. */
 const PACKED_PARTS_MAX = 8;
+/** Replies of more bytes are not worth a copy. */
+const PACKED_BYTES_MAX = 1024;
 
 /**
  * Its KEYS are one of each call's topic, `tasks`, of which it makes the others;
@@ -52,6 +54,13 @@ ${spellKeys(lookups.join("\n"))}
 ${spellKeys(own)}
 end
 
+local function is_short(reply)
+  if #reply > ${PACKED_PARTS_MAX} then return false end
+  local bytes = 0
+  for i = 1, #reply do bytes = bytes + (type(reply[i]) == "string" and #reply[i] or 0) end
+  return bytes <= ${PACKED_BYTES_MAX}
+end
+
 local replies, formats, at, packed = {}, {}, 1, true
 for i = 1, #TASKS_KEYS do
   PREFIX = string.sub(TASKS_KEYS[i], 1, -6)
@@ -62,7 +71,7 @@ for i = 1, #TASKS_KEYS do
   at, ARGV[n + 1] = ARGV[n + 1], nil
   local done, reply = pcall(carry_out)
   replies[i] = done and reply or type(reply) == "table" and reply.err or tostring(reply)
-  packed = packed and not (done and #reply > ${PACKED_PARTS_MAX})
+  packed = packed and (not done or is_short(reply))
 end
 return packed and cmsgpack.pack(replies) or replies
 `;
