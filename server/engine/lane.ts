@@ -217,7 +217,8 @@ export class Lane {
 
   #completeCall(completions: readonly HeldLease[]) {
     const { store, options } = this.#context;
-    const grants = this.#hot ? this.#takeGrants(LIMITS.batchMax) : NO_GRANTS;
+    // Not all credit: what this call would lease at once comes back at once, and the calls beside it find nothing to do.
+    const grants = this.#hot ? this.#takeGrants(Math.max(completions.length, WEIGHT_SHARED)) : NO_GRANTS;
     const call = () =>
       store.complete(this.topic, completions, {
         now: this.#context.now(),
