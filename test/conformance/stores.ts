@@ -24,12 +24,14 @@ export interface OpenedStore {
 const ALL: Readonly<Record<string, () => Promise<OpenedStore>>> = {
   model: () => opened(new ModelStore(), "memory"),
   embedded: openEmbedded,
-  redis: openRedis,
+  redis: () => openRedis(),
+  // The same with hashes of many ids in shards, of which usually thousands are needed.
+  "redis-sharded": () => openRedis(1),
   "redis-cluster": openRedisCluster,
 };
 
 /** A cluster runs the same scripts: it is asked for by name (`make test-cluster`). */
-const wanted = process.env.TASKQUEUE_TEST_STORES?.split(",") ?? ["model", "embedded", "redis"];
+const wanted = process.env.TASKQUEUE_TEST_STORES?.split(",") ?? ["model", "embedded", "redis", "redis-sharded"];
 export const STORES = Object.fromEntries(Object.entries(ALL).filter(([name]) => wanted.includes(name)));
 
 async function opened(
@@ -54,12 +56,12 @@ async function openEmbedded(): Promise<OpenedStore> {
   return opened(new EmbeddedStore({ dir: ":memory:" }), ":memory:");
 }
 
-async function openRedis(): Promise<OpenedStore> {
+async function openRedis(unshardedMax?: number): Promise<OpenedStore> {
   const { RedisStore } = await import("../../server/store/redis/redis-store.js");
   const url = process.env.TASKQUEUE_TEST_REDIS ?? (await sharedRedis()).url;
   const namespace = redisNamespace("conformance");
   const forget = () => forgetKeys(url, namespace);
-  return opened(new RedisStore({ url, namespace }), `${url} namespace ${namespace}`, { forget });
+  return opened(new RedisStore({ url, namespace, unshardedMax }), `${url} namespace ${namespace}`, { forget });
 }
 
 async function openRedisCluster(): Promise<OpenedStore> {

@@ -9,7 +9,9 @@ import { newTask, sessionId, taskId, topicName } from "../support/task-factory.j
 import type { Call, DemandPick, LeasePick, SessionPick, World } from "./call.js";
 
 export const TOPICS = ["t", "t:u", "__proto__"].map(topicName);
-export const IDS = ["a", "b", "c", "d", "e", "u:a", "constructor", "7", "10", "B", "~", "="].map(taskId);
+export const IDS = ["a", "b", "task-1", "task-10", "e", "u:a", "constructor", "7", "10", "BABEL7A", "~", "="].map(
+  taskId,
+);
 export const NOBODY = taskId("nobody");
 export const EXTERNAL_IDS = ["", "", "e", "Größe 🗝"];
 export const RETENTIONS_MS = [0, 0, 100, 2_000, 10_000];

@@ -48,35 +48,38 @@ test("it refuses a namespace of another layout", async () => {
   const { url } = await sharedRedis();
   const namespace = redisNamespace();
   const redis = new Redis(url);
-  await redis.set(`{${namespace}}:layout`, "3");
+  await redis.set(`{${namespace}}:layout`, "4");
   redis.disconnect();
-  await expect(new RedisStore({ url, namespace }).open()).rejects.toThrow('has the layout "3"');
+  await expect(new RedisStore({ url, namespace }).open()).rejects.toThrow('has the layout "4"');
 });
 
-test("it takes over a namespace of the layout before, with what waits in it, and marks it as its own", async () => {
-  const { url } = await sharedRedis();
-  const namespace = redisNamespace();
-  const redis = new Redis(url);
-  const key = (name: string) => `{${namespace}:${TOPIC}}:${name}`;
-  const entry = (n: number, id: string) =>
-    Buffer.concat([Buffer.from([0x80, 0, 0, 0, 0, 0, 0, 0, 0, n]), Buffer.from(id)]);
-  const value = (n: number) => Buffer.concat([entry(n, ""), Buffer.from(`${NOW.toString(36)}\nspec`)]);
-  await redis.set(`{${namespace}}:layout`, "1");
-  await redis.hset(key("tasks"), { a: value(1), b: value(2) });
-  await redis.zadd(key("ready"), 0, entry(1, "a"), 0, entry(2, "b"));
-  await redis.hset(key("stats"), { enqueued: 2, bytes: 2 * (value(1).length - 10) });
-  const store = new RedisStore({ url, namespace });
-  await store.open();
-  expect(await redis.get(`{${namespace}}:layout`)).toBe("2");
-  await store.openSession(newSession("worker-1", [TOPIC]));
-  await store.enqueue(TOPIC, [newTask("c"), newTask("d")], unbounded);
-  const demand = { session: { id: sessionId("worker-1"), epoch: 1 }, limit: 3, bytesMax: 9999 };
-  const { leased, ready } = await store.lease(TOPIC, [demand], { now: NOW });
-  expect([leased.map(({ id }) => id), ready]).toEqual([["a", "b", "c"], 1]);
-  expect((await store.scrub(TOPIC, { ...ending, repair: false, limit: 1000 })).problems).toEqual([]);
-  redis.disconnect();
-  await store.close();
-});
+test.each(["1", "2"])(
+  "it takes over a namespace of layout %s, with what waits in it, and marks it as its own",
+  async (layout) => {
+    const { url } = await sharedRedis();
+    const namespace = redisNamespace();
+    const redis = new Redis(url);
+    const key = (name: string) => `{${namespace}:${TOPIC}}:${name}`;
+    const entry = (n: number, id: string) =>
+      Buffer.concat([Buffer.from([0x80, 0, 0, 0, 0, 0, 0, 0, 0, n]), Buffer.from(id)]);
+    const value = (n: number) => Buffer.concat([entry(n, ""), Buffer.from(`${NOW.toString(36)}\nspec`)]);
+    await redis.set(`{${namespace}}:layout`, layout);
+    await redis.hset(key("tasks"), { a: value(1), b: value(2) });
+    await redis.zadd(key("ready"), 0, entry(1, "a"), 0, entry(2, "b"));
+    await redis.hset(key("stats"), { enqueued: 2, bytes: 2 * (value(1).length - 10) });
+    const store = new RedisStore({ url, namespace });
+    await store.open();
+    expect(await redis.get(`{${namespace}}:layout`)).toBe("3");
+    await store.openSession(newSession("worker-1", [TOPIC]));
+    await store.enqueue(TOPIC, [newTask("c"), newTask("d")], unbounded);
+    const demand = { session: { id: sessionId("worker-1"), epoch: 1 }, limit: 3, bytesMax: 9999 };
+    const { leased, ready } = await store.lease(TOPIC, [demand], { now: NOW });
+    expect([leased.map(({ id }) => id), ready]).toEqual([["a", "b", "c"], 1]);
+    expect((await store.scrub(TOPIC, { ...ending, repair: false, limit: 1000 })).problems).toEqual([]);
+    redis.disconnect();
+    await store.close();
+  },
+);
 
 test("a namespace with a colon is refused", () => {
   expect(() => new RedisStore({ namespace: "a:b" })).toThrow("namespace");

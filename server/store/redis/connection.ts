@@ -13,9 +13,9 @@ import type { Log } from "../../lib/log.js";
 import { type Client, createClient, type Target, type Timeouts } from "./client.js";
 import { list, reply, text } from "./codec.js";
 import type { Keys } from "./keys.js";
-import { mergedScript, packCalls, repliesOf, type Source } from "./merged-script.js";
+import { mergedScript, packCalls, repliesOf } from "./merged-script.js";
 import { Merger, type PendingCall } from "./merger.js";
-import type { Argument, Reply, Script } from "./script.js";
+import { type Argument, type Reply, type Script, type Source, withUnshardedMax } from "./script.js";
 import { storeError } from "./store-error.js";
 
 /** How often a replica, which refuses everything, makes us connect anew. */
@@ -26,6 +26,13 @@ const BLOCKING_MS_MAX = 60_000;
 /** Commands of less than this wait for the end of the turn, to travel in one write. */
 const CORKED_BYTES_MAX = 1024;
 
+export interface ConnectionOptions {
+  readonly commandTimeoutMs: number;
+  readonly log: Log;
+  /** See RedisStoreOptions. */
+  readonly unshardedMax: number | undefined;
+}
+
 export class Connection {
   readonly #target: Target;
   readonly #keys: Keys;
@@ -35,6 +42,7 @@ export class Connection {
   /** Undefined where topics may be on different nodes. */
   #merger: Merger | undefined;
   readonly #mergedScripts = new Map<string, Source>();
+  readonly #unshardedMax: number | undefined;
   readonly #wakes: Client;
   readonly #waiters = new Set<Client>();
   /** Those of them on which nobody waits just now. */
@@ -47,11 +55,12 @@ export class Connection {
   /** When a replica's refusal made us connect anew. */
   #reconnectedAt = Number.NEGATIVE_INFINITY;
 
-  constructor(target: Target, keys: Keys, options: { readonly commandTimeoutMs: number; readonly log: Log }) {
+  constructor(target: Target, keys: Keys, options: ConnectionOptions) {
     this.#target = target;
     this.#keys = keys;
     this.#commandTimeoutMs = options.commandTimeoutMs;
     this.#log = options.log;
+    this.#unshardedMax = options.unshardedMax;
     // A socket that stays silent for so long is dead, whatever TCP says.
     const timeouts = { commandTimeout: options.commandTimeoutMs, socketTimeout: 2 * options.commandTimeoutMs };
     this.#commands = this.#client(timeouts);
@@ -172,7 +181,8 @@ export class Connection {
     return merged;
   }
 
-  async #evaluate({ source, sha }: Source, keys: readonly string[], args: readonly Argument[]): Promise<Reply> {
+  async #evaluate(script: Source, keys: readonly string[], args: readonly Argument[]): Promise<Reply> {
+    const { source, sha } = this.#unshardedMax === undefined ? script : withUnshardedMax(script, this.#unshardedMax);
     const all: Argument[] = [sha, keys.length];
     for (const key of keys) all.push(key);
     for (const arg of args) all.push(arg);

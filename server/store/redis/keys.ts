@@ -13,7 +13,7 @@ const NAMESPACE = /^[A-Za-z0-9_.-]{1,64}$/;
 
 /** A topic's keys, in the order in which scripts/fragments/topic.lua names them. */
 export const TOPIC_KEYS = [
-  "tasks", // hash id -> place and record
+  "tasks", // hash id -> place and record, unless the topic holds many
   "ready", // zset 0 place and id: the part of the input queue that is sorted
   "segments", // zset number, number: the segments that hold something
   "scheduled", // zset due moment, place and id
@@ -31,8 +31,9 @@ export const TOPIC_KEYS = [
   "settings", // hash paused, settings
   "windows", // zset moment a window of ended ids is over, its number
   "leases:", // prefix; hash per session: id -> lease
-  "ended:", // prefix; hash per window: id -> token
+  "ended:", // prefix; hash per window: id -> token; of a large window one per shard, named window:shard
   "segment:", // prefix; list per segment, place and id: the part of the input queue that is in order of arrival
+  "shard:", // prefix; hash per shard: id -> place and record of what is not in `tasks`
 ] as const;
 
 /** Topics whose keys are kept spelled out, which is 2 KB each. Calls that travel together have no need of them. */

@@ -7,17 +7,10 @@
  * functions anew, and the names of all keys, is a third of what a call of one
  * task costs Redis. What a fragment looks up is looked up by each call.
  */
-import { createHash } from "node:crypto";
 import { list } from "./codec.js";
 import { TOPIC_KEYS } from "./keys.js";
 import { unpackReply } from "./packed-reply.js";
-import { type Argument, type Reply, scriptParts } from "./script.js";
-
-/** What can be sent to Redis. */
-export interface Source {
-  readonly source: string;
-  readonly sha: string;
-}
+import { type Argument, type Reply, type Source, scriptParts, sourceOf } from "./script.js";
 
 /** A line of a fragment that each call carries out: constants are in capitals, and functions are no values. */
 const LOOKUP = /^local ([a-z_]+) = (.+)$/gm;
@@ -44,7 +37,7 @@ export function mergedScript(name: string): Source {
       lookups.push(`  ${variable} = ${value}`);
       return `local ${variable}`;
     });
-  const source = `local TASKS_KEYS, CALLS = KEYS, ARGV[1]
+  return sourceOf(`local TASKS_KEYS, CALLS = KEYS, ARGV[1]
 local call = redis.call
 local PREFIX, ARGV, now_ms, channel, topic
 ${spellKeys(definitions)}
@@ -74,8 +67,7 @@ for i = 1, #TASKS_KEYS do
   packed = packed and (not done or is_short(reply))
 end
 return packed and cmsgpack.pack(replies) or replies
-`;
-  return { source, sha: createHash("sha1").update(source).digest("hex") };
+`);
 }
 
 /** What each call replied. */

@@ -78,6 +78,8 @@ export interface RedisStoreOptions extends Target {
   /** Serve a Redis that may throw tasks away when it is full. */
   readonly allowEviction?: boolean | undefined;
   readonly log?: Log | undefined;
+  /** For tests: how many tasks of a topic, and ids of a window, are kept in one hash. Default: some thousands, as the scripts say. */
+  readonly unshardedMax?: number | undefined;
 }
 
 type Ending = { readonly now: Millis; readonly endedWindowMs: Millis };
@@ -101,10 +103,11 @@ export class RedisStore implements Store {
 
   constructor(options: RedisStoreOptions) {
     const { namespace = "taskqueue", commandTimeoutMs = 2000, allowEviction = false, log = silentLog } = options;
+    const { unshardedMax } = options;
     this.#keys = new Keys(namespace);
     this.#log = log;
     this.#allowEviction = allowEviction;
-    this.#connection = new Connection(options, this.#keys, { commandTimeoutMs, log });
+    this.#connection = new Connection(options, this.#keys, { commandTimeoutMs, log, unshardedMax });
     this.#topics = new Topics(this.#connection, this.#keys);
     this.#sessions = new Sessions(this.#connection);
     this.#events = new Events(this.#connection, this.#keys);

@@ -19,10 +19,14 @@ export type Reply = null | number | string | Buffer | readonly Reply[];
 /** How each argument comes from a call, in the order of ARGV; a list stands for as many as it holds, and comes last. */
 export type Arguments<Call> = Record<string, (call: Call) => Argument | readonly Argument[]>;
 
-export interface Script<Call, Answer> {
-  readonly name: string;
+/** What can be sent to Redis. */
+export interface Source {
   readonly source: string;
   readonly sha: string;
+}
+
+export interface Script<Call, Answer> extends Source {
+  readonly name: string;
   readonly argv: Arguments<Call>;
   /** Of scripts whose calls may travel with those of other topics: the topic, and how many tasks a call deals with at most. */
   readonly merges?: { readonly topic: (call: Call) => TopicName; readonly tasks: (call: Call) => number };
@@ -39,9 +43,11 @@ interface Definition<Call, Answer> {
 }
 
 export function defineScript<Call, Answer>(definition: Definition<Call, Answer>): Script<Call, Answer> {
-  const source = load(definition.name);
-  const sha = createHash("sha1").update(source).digest("hex");
-  return { ...definition, source, sha, args: (call) => argsOf(definition.argv, call, []) };
+  return { ...definition, ...sourceOf(load(definition.name)), args: (call) => argsOf(definition.argv, call, []) };
+}
+
+export function sourceOf(source: string): Source {
+  return { source, sha: createHash("sha1").update(source).digest("hex") };
 }
 
 /** What every script of a topic is told. */
@@ -70,6 +76,13 @@ export function defineTopicScript<Call extends TopicCall, Answer>(
     ...(tasks === undefined ? {} : { merges: { topic: (call) => call.topic, tasks } }),
     args: (call, keys) => argsOf(definition.argv, call, [call.now ?? 0, keys.wake, call.topic]),
   };
+}
+
+const UNSHARDED_MAX = /^local ([A-Z_]*UNSHARDED_MAX) = \d+$/gm;
+
+/** The same script, for which hashes become large sooner. */
+export function withUnshardedMax(script: Source, max: number): Source {
+  return sourceOf(script.source.replace(UNSHARDED_MAX, `local $1 = ${max}`));
 }
 
 /** A reply that the wrapper does not know is a bug, in one of the two files or in a version that they disagree on. */

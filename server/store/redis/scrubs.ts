@@ -33,7 +33,7 @@ type Section = (typeof SECTIONS)[number];
 /** Where a walk is. */
 interface Walk {
   section: Section;
-  /** Of HSCAN or ZSCAN within the section; among segments the number of an enqueue. */
+  /** Of HSCAN or ZSCAN within the section, among tasks with its shard; among segments the number of an enqueue. */
   cursor: string;
   /** Among leases: the session. */
   session: string;
@@ -242,7 +242,7 @@ function decodeWalk(topic: TopicName, cursor: string): Walk {
   const parts = decodeCursor(`scrub ${topic}`, 3 + FIGURES.length, cursor).map((part) => text(part));
   const [word, scan = "", session = "", ...figures] = parts;
   const section = SECTIONS.find((name) => name === word);
-  if (section === undefined || !/^\d+$/.test(scan) || !figures.every((figure) => /^\d+$/.test(figure))) {
+  if (section === undefined || !/^(\d+:)?\d+$/.test(scan) || !figures.every((figure) => /^\d+$/.test(figure))) {
     throw invalid("page_token", cursor, "must come from the piece before of the same scrub");
   }
   const [enqueued = 0, bytes = 0, countedTasks = 0, countedBytes = 0] = figures.map(Number);

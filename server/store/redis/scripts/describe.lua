@@ -8,13 +8,14 @@
 -- use: topic
 -- use: record
 -- use: head
+-- use: records
 
-local sizes = { call("HLEN", TASKS) }
+local sizes = { call("HLEN", TASKS) + (call("HGET", STATS, "sharded") or 0) }
 for i, queue in ipairs({ SCHEDULED, READY, DEAD, COMPLETED, CANCELLED }) do sizes[i + 1] = call("ZCARD", queue) end
 sizes[3] = sizes[3] + (call("HGET", STATS, "segmented") or 0)
 local head, line = input_head(1, true, true).entries[1], ""
 if head then
-  local value = call("HGET", TASKS, string.sub(head, PLACE + 1))
+  local value = read_records({ string.sub(head, PLACE + 1) })[1]
   line = value and string.match(value, "^[^\n]*\n", PLACE + 1) or ""
 end
 local next_due = call("ZRANGE", SCHEDULED, 0, 0, "WITHSCORES")[2] or ""

@@ -26,7 +26,8 @@ for i = 1, #extras - 1, 4 do
 end
 
 for i = 1, n do ids[i] = packed[2 * i - 1] end
-local known, ended = call("HMGET", TASKS, unpack(ids)), recent(window_ms, ids) or {}
+local counters = read_counters()
+local known, ended = known_among(ids, counters.sharded > 0), recent(window_ms, ids) or {}
 local new, created, bytes = {}, {}, 0
 for i = 1, n do
   local is_new = not (known[i] or ended[i])
@@ -38,13 +39,13 @@ for i = 1, n do
 end
 created = #new < n and table.concat(created) or ""
 
-local counters = read_counters()
 local was_empty = waiting(counters) == 0
-if #new > 0 and (tasks_max > 0 or bytes_max > 0) then
-  local held, held_bytes = call("HLEN", TASKS), counters.bytes
-  if (tasks_max > 0 and held + #new > tasks_max) or (bytes_max > 0 and held_bytes + bytes > bytes_max) then
-    return { "full", held, held_bytes }
-  end
+-- Where nothing waits and nothing is bounded, the hash is small enough without a look.
+local must_look = tasks_max + bytes_max + counters.sharded > 0 or not was_empty
+local unsharded, held_bytes = must_look and call("HLEN", TASKS) or 0, counters.bytes
+local held = unsharded + counters.sharded
+if #new > 0 and (tasks_max > 0 and held + #new > tasks_max or bytes_max > 0 and held_bytes + bytes > bytes_max) then
+  return { "full", held, held_bytes }
 end
 
 local demands, lost, wanted = open_demands(12)
@@ -63,7 +64,7 @@ for k, i in ipairs(new) do
   if external_ids[i] then put(xids, "0", external_ids[i] .. "\n" .. id) end
 end
 counters.enqueued, counters.bytes = sequence + #new, counters.bytes + bytes
-if #new > 0 then call("HSET", TASKS, unpack(records)) end
+if #new > 0 then counters.sharded = counters.sharded + write_records(records, unsharded, counters.sharded) end
 if #xids > 0 then call("ZADD", XIDS, unpack(xids)) end
 -- What nobody overtakes goes straight to a worker, without passing the queue.
 local straight = wanted > 0 and #extras == 0 and m > 0 and was_empty

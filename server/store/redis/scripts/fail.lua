@@ -22,7 +22,7 @@ let_go(ids, leases, sessions)
 
 -- Whether the task is still where the failure with that mark put it.
 local function still(id, mark)
-  local value = call("HGET", TASKS, id)
+  local value = read_records({ id })[1]
   if not value then return false end
   local member = string.sub(value, 1, PLACE) .. id
   if mark == "b" then return call("ZSCORE", DEAD, member) end

@@ -5,9 +5,10 @@
 -- Reply {"ids", ids} | {"held", ids, leases, values, metas}
 -- use: topic
 -- use: basics
+-- use: records
 
 local leases_key = LEASES .. ARGV[4]
 if ARGV[5] == "" then return { "ids", call("HKEYS", leases_key) } end
 local ids = {}
 for id in string.gmatch(ARGV[5], "%S+") do ids[#ids + 1] = id end
-return { "held", ids, call("HMGET", leases_key, unpack(ids)), call("HMGET", TASKS, unpack(ids)), side(META, ids) or {} }
+return { "held", ids, call("HMGET", leases_key, unpack(ids)), read_records(ids), side(META, ids) or {} }

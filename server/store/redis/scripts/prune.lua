@@ -6,10 +6,10 @@
 -- use: topic
 -- use: record
 -- use: removal
+-- use: ended
 
 for _, window in ipairs(call("ZRANGEBYSCORE", WINDOWS, "-inf", now_ms, "LIMIT", 0, 100)) do
-  -- Not DEL: freeing a million ids at once would hold up everybody.
-  call("UNLINK", ENDED .. window)
+  unlink_window(ENDED .. window)
   call("ZREM", WINDOWS, window)
 end
 
@@ -19,9 +19,9 @@ if #members > 0 then
   local has_xids = call("EXISTS", XIDS) == 1
   for i, member in ipairs(members) do
     ids[i] = string.sub(member, PLACE + 1)
-    bytes = bytes + call("HSTRLEN", TASKS, ids[i]) - PLACE
+    bytes = bytes + size_of_record(ids[i]) - PLACE
     if has_xids then
-      local external_id = parse_fields(fields_of(call("HGET", TASKS, ids[i])))
+      local external_id = parse_fields(fields_of(read_records(ids, i, i)[1]))
       if external_id ~= "" then xids[#xids + 1] = external_id .. "\n" .. ids[i] end
     end
   end

@@ -8,8 +8,6 @@
 -- use: locate
 -- use: scrub
 
-local function stat(name) return tonumber(call("HGET", STATS, name)) or 0 end
-
 -- Of more segments the counter is believed: to ask each would take too long.
 local SEGMENTS_MAX = 5000
 local in_segments, segments = stat("segmented"), call("ZRANGE", SEGMENTS, 0, SEGMENTS_MAX)
@@ -22,7 +20,13 @@ if #segments <= SEGMENTS_MAX then
     in_segments = held
   end
 end
-local tasks, entries, leased = call("HLEN", TASKS), in_segments, 0
+local sharded = 0
+for _, shard in ipairs(shards_from(0, SHARDS)) do sharded = sharded + call("HLEN", SHARD .. shard) end
+if sharded ~= stat("sharded") then
+  found("wrong_count", "", string.format("%d tasks in shards, which hold %d", stat("sharded"), sharded), repair)
+  if repair then call("HSET", STATS, "sharded", sharded) end
+end
+local tasks, entries, leased = call("HLEN", TASKS) + sharded, in_segments, 0
 for _, queue in pairs(QUEUES) do entries = entries + call("ZCARD", queue) end
 for _, session in ipairs(call("HKEYS", HOLDERS)) do leased = leased + call("HLEN", LEASES .. session) end
 

@@ -2,21 +2,17 @@
 --
 -- KEYS  the topic's
 -- ARGV  1 now_ms  2 channel  3 topic  4 repair  5 limit  6 cursor
+--       cursor as page_of_records has it
 -- Reply {"scrubbed", checked, problems, cursor, bytes, strays}
 --       bytes are those of the records looked at; strays are ids of tasks in no state, for scrub-strays
 -- use: topic
 -- use: locate
 -- use: scrub
 
--- HSCAN brings the records along: of large ones it looks at fewer.
-local PORTION_BYTES = 4000000
-local mean = (tonumber(call("HGET", STATS, "bytes")) or 0) / math.max(1, call("HLEN", TASKS))
-local portion = math.max(1, math.min(limit, math.floor(PORTION_BYTES / math.max(1, mean))))
-local page = call("HSCAN", TASKS, ARGV[6], "COUNT", portion)
-
+local flat, next_cursor = page_of_records(ARGV[6])
 local tasks, members, bytes = {}, {}, 0
-for i = 1, #page[2], 2 do
-  local id, value = page[2][i], page[2][i + 1]
+for i = 1, #flat, 2 do
+  local id, value = flat[i], flat[i + 1]
   local member = string.sub(value, 1, PLACE) .. id
   tasks[#tasks + 1] = { id = id, place = string.sub(value, 1, PLACE), member = member, fields = fields_of(value) }
   members[#members + 1] = member
@@ -77,4 +73,4 @@ find_holders(left)
 for _, task in ipairs(left) do
   if not task.session then strays[#strays + 1] = task.id end
 end
-return { "scrubbed", #tasks, problems, page[1], bytes, strays }
+return { "scrubbed", #tasks, problems, next_cursor, bytes, strays }

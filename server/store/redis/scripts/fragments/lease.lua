@@ -11,7 +11,7 @@
 
 local paused = call("HGET", SETTINGS, "paused") == "1"
 
-local COUNTERS = { "enqueued", "started", "completed", "bytes", "fence", "segmented" }
+local COUNTERS = { "enqueued", "started", "completed", "bytes", "fence", "segmented", "sharded" }
 
 -- The counters that these scripts move, as numbers; and how many tasks are in
 -- `ready`, as it were one of them.

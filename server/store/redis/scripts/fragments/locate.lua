@@ -1,5 +1,6 @@
 -- use: basics
 -- use: record
+-- use: records
 -- use: segments
 -- Finds tasks by id. Gives one table per id, the same one for an id that comes
 -- twice, with: id, state (nil: no such task), place, fields, bytes, and by state
@@ -20,7 +21,7 @@ local function read_tasks(ids, with_values)
   local found = {}
   for first = 1, #distinct, PORTION do
     local last = math.min(first + PORTION - 1, #distinct)
-    local values = call("HMGET", TASKS, unpack(distinct, first, last))
+    local values = read_records(distinct, first, last)
     for i = first, last do
       local task, value = by_id[distinct[i]], values[i - first + 1]
       if value then

@@ -1,9 +1,10 @@
 -- use: basics
+-- use: records
 -- Forgets tasks that are in none of the queues any more: their records and all
 -- that is kept beside them. `xids` is members of the index by external id.
 local function forget(ids, bytes, xids)
   if #ids == 0 then return end
-  call("HDEL", TASKS, unpack(ids))
+  drop_records(ids)
   if call("EXISTS", META, RESULTS) > 0 then
     call("HDEL", META, unpack(ids))
     call("HDEL", RESULTS, unpack(ids))

@@ -1,4 +1,5 @@
 -- use: record
+-- use: records
 -- How many of the `n` tasks each demand gets, and how many that is in all.
 -- `size_of` tells a task's bytes; it may read ahead as far as the bytes left go.
 local function share(demands, n, size_of)
@@ -31,7 +32,7 @@ local function reader(ids, values)
     if not values[i] then
       local ahead = 8
       if i > 1 then ahead = math.max(1, math.floor(bytes_left / (bytes_seen / (i - 1)))) end
-      local read = call("HMGET", TASKS, unpack(ids, i, math.min(i + ahead - 1, #ids)))
+      local read = read_records(ids, i, math.min(i + ahead - 1, #ids))
       for j = 1, #read do values[i + j - 1] = read[j] end
     end
     bytes_seen = bytes_seen + #values[i]
