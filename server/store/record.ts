@@ -38,11 +38,14 @@ export function encodeHead(head: TaskHead): string {
   return `${line}\n`;
 }
 
+/** Scripts in Redis find the end of a line without fields by it; enough until 2059. */
+const MOMENT_LENGTH = 8;
+
 /** Tasks come in batches, and those of a batch at the same moment: the latest one is remembered. */
-let latest = { ms: 0, text: "0" };
+let latest = { ms: 0, text: "00000000" };
 
 function base36(ms: number): string {
-  if (latest.ms !== ms) latest = { ms, text: ms.toString(36) };
+  if (latest.ms !== ms) latest = { ms, text: ms.toString(36).padStart(MOMENT_LENGTH, "0") };
   return latest.text;
 }
 

@@ -214,3 +214,41 @@ test("a scrub finds a wrong count of what is in shards, and records that are in 
   expect(await scrub(true)).toEqual([]);
   assertConsistent(await takeSnapshot(store, [TOPIC]));
 });
+
+test("hashes of many short values are tables, in which Redis need not search from the beginning", async () => {
+  const encoding = async (key: string) => f.redis.object("ENCODING", key);
+  const leases = `${f.key("leases:")}${session.id}`;
+  const window = `${f.key("ended:")}${Math.floor(NOW / ending.endedWindowMs)}`;
+  await add(made(300, 20, 60_000));
+  const few = await take(10);
+  expect(await encoding(leases), "ten leases").not.toBe("hashtable");
+  await complete(few);
+  expect(await encoding(window), "ten ended ids").not.toBe("hashtable");
+  const many = await take(200);
+  expect(await encoding(leases), "two hundred leases").toBe("hashtable");
+  expect((await store.held(TOPIC, session.id)).length).toBe(200);
+  expect((await store.get(TOPIC, [many[31]?.id, many[32]?.id] as never)).map((task) => task?.lease?.token)).toEqual([
+    many[31]?.token,
+    many[32]?.token,
+  ]);
+  expect(new Set(await complete(many))).toEqual(new Set(["completed"]));
+  expect((await figures())?.completedKept).toBe(210);
+  expect(await encoding(window), "two hundred ended ids").toBe("hashtable");
+  await add(made(2000, 20).map((task) => ({ ...task, id: `${task.id}+` as typeof task.id })));
+  await complete(await take(2090));
+  for (const key of await windowShards()) expect(await encoding(key), key).toBe("hashtable");
+  await complete(await take(1));
+  expect(await scrub(false)).toEqual([]);
+});
+
+test("of many holders each may lease, at its epoch only", async () => {
+  const sessions = Array.from({ length: 40 }, (_, n) => sessionId(`worker-${n + 2}`));
+  for (const id of sessions) await store.openSession(newSession(id, [TOPIC]));
+  expect(await f.redis.object("ENCODING", f.key("holders"))).toBe("hashtable");
+  await add(made(41, 1));
+  const demands = sessions.map((id) => ({ session: { id, epoch: 1 }, limit: 1, bytesMax: 1e9 }));
+  const { leased, lostSessions } = await store.lease(TOPIC, demands, { now: NOW });
+  expect([leased.map((lease) => lease.session), lostSessions]).toEqual([sessions, []]);
+  const later = demands.map((demand) => ({ ...demand, session: { ...demand.session, epoch: 2 } }));
+  expect(await store.lease(TOPIC, later, { now: NOW })).toMatchObject({ leased: [], lostSessions: sessions });
+});

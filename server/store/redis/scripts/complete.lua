@@ -23,7 +23,7 @@ for i = 1, #ids do
     local n = #id_tokens
     outcomes[i] = "c"
     id_tokens[n + 1], id_tokens[n + 2] = id, tokens[i]
-    if #lease == LEASE then
+    if not has_fields(lease) then
       gone[#gone + 1] = id
       bytes = bytes + bytes_of(lease)
     else

@@ -5,6 +5,7 @@
 --       why is open, resume or close; an epoch never falls
 -- Reply {"held"} | {"over"}
 -- use: topic
+-- use: record
 
 local session, epoch, why = ARGV[4], ARGV[5], ARGV[6]
 local before = call("HGET", HOLDERS, session)
@@ -18,5 +19,5 @@ if before == "-" or (why == "resume" and not before) then return { "over" } end
 if before and tonumber(before) >= tonumber(epoch) then return { "held" } end
 -- Removing comes first: a store without memory refuses a script whose first write adds something.
 call("HDEL", HOLDERS, session)
-call("HSET", HOLDERS, session, epoch)
+call("HSET", HOLDERS, session, call("HLEN", HOLDERS) < 32 and epoch or epoch .. FILLER)
 return { "held" }

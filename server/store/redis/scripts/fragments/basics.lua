@@ -10,6 +10,13 @@ local function side(key, ids)
   return call("HMGET", key, unpack(ids))
 end
 
+-- Whether there is anything beside tasks and queues, which there usually is not.
+local notes = nil
+local function any_notes()
+  if notes == nil then notes = call("EXISTS", CANCELS, PROGRESS, META, RESULTS) > 0 end
+  return notes
+end
+
 -- Appends what a variadic command takes two by two.
 local function put(list, first, second)
   local n = #list

@@ -1,12 +1,15 @@
 -- use: basics
 -- use: shards
+-- use: record
 -- The ids that ended lately, in hashes of one window each: id -> token of the
 -- completion, or "" when the task was cancelled. Of a window with many of them
--- all are in shards, and its hash has nothing but the field SHARDED.
+-- all are in shards, and its hash has nothing but the field SHARDED. FILLED is what makes a hash a table: no ids.
 local WINDOW_UNSHARDED_MAX = 1024
 -- A hash that is larger is from before there were shards, and too large to be moved.
 local WINDOW_MOVED_MAX = 2048
 local SHARDED = ""
+local FILLED = " "
+local FILLED_FROM = 64
 
 local function window_key(window_ms, back)
   return string.format("%s%d", ENDED, math.floor(tonumber(now_ms) / window_ms) - back)
@@ -18,6 +21,7 @@ local function expire_later(key, window_ms) call("PEXPIRE", key, 4 * window_ms +
 local function remember_sharded(key, window_ms, id_tokens)
   each_shard(key .. ":", id_tokens, 2, function(shard_key, some)
     local is_new = call("EXISTS", shard_key) == 0
+    if is_new then call("HSET", shard_key, FILLED, FILLER) end
     call("HSET", shard_key, unpack(some))
     if is_new then expire_later(shard_key, window_ms) end
   end)
@@ -32,12 +36,14 @@ local function remember(window_ms, id_tokens)
     return remember_sharded(key, window_ms, id_tokens)
   end
   if held >= WINDOW_UNSHARDED_MAX and held <= WINDOW_MOVED_MAX then
+    call("HDEL", key, FILLED)
     remember_sharded(key, window_ms, call("HGETALL", key))
     remember_sharded(key, window_ms, id_tokens)
     call("DEL", key)
     id_tokens = { SHARDED, "1" }
     held = 0
   end
+  if held < FILLED_FROM and held + #id_tokens / 2 >= FILLED_FROM then call("HSET", key, FILLED, FILLER) end
   call("HSET", key, unpack(id_tokens))
   if held == 0 then
     local over_ms = (math.floor(tonumber(now_ms) / window_ms) + 2) * window_ms

@@ -41,7 +41,7 @@ local function let_go(ids, leases, sessions)
       gone[#gone + 1] = ids[i]
     end
   end
-  if #gone > 0 and call("EXISTS", CANCELS, PROGRESS) > 0 then
+  if #gone > 0 and any_notes() then
     call("HDEL", CANCELS, unpack(gone))
     call("HDEL", PROGRESS, unpack(gone))
   end

@@ -9,7 +9,11 @@
 -- Every call of Redis takes some microseconds, which is most of what a script
 -- costs that is about one task: hence one look for all counters, and one write.
 
-local paused = call("HGET", SETTINGS, "paused") == "1"
+local paused = nil
+local function is_paused()
+  if paused == nil then paused = call("HGET", SETTINGS, "paused") == "1" end
+  return paused
+end
 
 local COUNTERS = { "enqueued", "started", "completed", "bytes", "fence", "segmented", "sharded" }
 
@@ -40,7 +44,7 @@ end
 local function open_demands(first)
   local demands, lost, wanted = {}, {}, 0
   for at = first, #ARGV, 4 do
-    if call("HGET", HOLDERS, ARGV[at]) == ARGV[at + 1] then
+    if tonumber(call("HGET", HOLDERS, ARGV[at])) == tonumber(ARGV[at + 1]) then
       local limit = tonumber(ARGV[at + 2])
       demands[#demands + 1] = { session = ARGV[at], limit = limit, bytes_max = tonumber(ARGV[at + 3]) }
       wanted = wanted + limit
@@ -61,13 +65,18 @@ local function tasks_of(entries)
   return { ids = ids, places = entries, values = {} }
 end
 
+-- One lease of so many is made long: see FILLER. Of few at a time most are short.
+local FILL_EVERY = 32
+
 -- Writes down the leases of tasks `from` to `to` for a session.
 local function hold(session, tasks, from, to, fence, leased_at_ms)
   local ids, places, values, all_plain = tasks.ids, tasks.places, tasks.values, tasks.all_plain
   local leases, pack, n = {}, struct.pack, 0
   for i = from, to do
     local lease = pack(">I6c10I6I4", fence + i, places[i], leased_at_ms, #values[i] - PLACE)
-    leases[n + 1], leases[n + 2] = ids[i], all_plain and lease or lease .. fields_of(values[i])
+    if not all_plain then lease = lease .. fields_of(values[i]) end
+    if (fence + i) % FILL_EVERY == 0 then lease = lease .. FILLER end
+    leases[n + 1], leases[n + 2] = ids[i], lease
     n = n + 2
   end
   if n > 0 then call("HSET", LEASES .. session, unpack(leases)) end
@@ -75,7 +84,7 @@ end
 
 -- Moves `counters`, which the caller writes.
 local function serve(demands, wanted, counters, fresh)
-  if wanted == 0 or paused or not fresh and waiting(counters) == 0 then return NOTHING end
+  if wanted == 0 or not fresh and waiting(counters) == 0 or is_paused() then return NOTHING end
   local head = not fresh and input_head(wanted, counters.sorted > 0, counters.segmented > 0)
   if head then
     forget_lost(head)
@@ -114,7 +123,8 @@ end
 -- be neater, and costs Redis a microsecond.
 local function reply_with(reply, served, lost, counters)
   local n = #reply
-  reply[n + 1] = paused and 0 or waiting(counters)
+  local ready = waiting(counters)
+  reply[n + 1] = ready > 0 and is_paused() and 0 or ready
   reply[n + 2] = served.fence
   reply[n + 3] = table.concat(lost, " ")
   reply[n + 4] = table.concat(served.shares, " ")

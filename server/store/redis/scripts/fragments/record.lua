@@ -1,14 +1,21 @@
 -- How values are laid out. A task is its place (10 bytes: priority and sequence
 -- number, big-endian, so that they sort) and its record. A lease is the token as
 -- a number (6 bytes), the place, the moment (6), the record's size (4), and the
--- fields of the record's first line after the enqueue moment, often none.
+-- fields of the record's first line after the enqueue moment, often none; at last,
+-- of some, line ends.
 local PLACE = 10
 local TOKEN = 6
 local LEASE = 26
+-- A record's moment has at least so many characters.
+local MOMENT = 8
+local LINE_END = 10
+-- Redis keeps a hash of up to 512 short values as a list, and searches it from the
+-- beginning. A value of more than 64 bytes makes it a table, for as long as it lives.
+local FILLER = string.rep("\n", 65)
 
 -- The fields of a task's record, "" when all are at their defaults.
 local function fields_of(value)
-  if string.find(value, "^%w+\n", PLACE + 1) then return "" end
+  if string.byte(value, PLACE + MOMENT + 1) == LINE_END then return "" end
   return string.match(value, "^%w+(\t[^\n]*)", PLACE + 1) or ""
 end
 
@@ -26,5 +33,7 @@ local function token_of(lease) return string.format("%012x", struct.unpack(">I6"
 local function bytes_of(lease) return (struct.unpack(">I4", lease, 23)) end
 
 local function lease_of(lease)
-  return { place = string.sub(lease, 7, 16), bytes = bytes_of(lease), fields = string.sub(lease, LEASE + 1) }
+  return { place = string.sub(lease, 7, 16), bytes = bytes_of(lease), fields = string.match(lease, "^[^\n]*", LEASE + 1) }
 end
+
+local function has_fields(lease) return string.byte(lease, LEASE + 1) == 9 end

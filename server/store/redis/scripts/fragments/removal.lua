@@ -5,7 +5,7 @@
 local function forget(ids, bytes, xids)
   if #ids == 0 then return end
   drop_records(ids)
-  if call("EXISTS", META, RESULTS) > 0 then
+  if any_notes() then
     call("HDEL", META, unpack(ids))
     call("HDEL", RESULTS, unpack(ids))
   end
