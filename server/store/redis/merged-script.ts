@@ -40,6 +40,7 @@ export function mergedScript(name: string): Source {
   return sourceOf(`local TASKS_KEYS, CALLS = KEYS, ARGV[1]
 local call = redis.call
 local PREFIX, ARGV, now_ms, channel, topic
+local function script()
 ${spellKeys(definitions)}
 local function carry_out()
   now_ms, channel, topic = ARGV[1], ARGV[2], ARGV[3]
@@ -67,6 +68,8 @@ for i = 1, #TASKS_KEYS do
   packed = packed and (not done or is_short(reply))
 end
 return packed and cmsgpack.pack(replies) or replies
+end
+return script()
 `);
 }
 

