@@ -26,7 +26,7 @@ const BLOCKING_MS_MAX = 60_000;
 /** Commands of less than this wait for the end of the turn, to travel in one write. */
 const CORKED_BYTES_MAX = 1024;
 
-export interface ConnectionOptions {
+interface ConnectionOptions {
   readonly commandTimeoutMs: number;
   readonly log: Log;
   /** See RedisStoreOptions. */

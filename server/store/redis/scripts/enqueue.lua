@@ -40,8 +40,8 @@ end
 created = #new < n and table.concat(created) or ""
 
 local was_empty = waiting(counters) == 0
--- Where nothing waits and nothing is bounded, the hash is small enough without a look.
-local must_look = tasks_max + bytes_max + counters.sharded > 0 or not was_empty
+-- Of plain tasks that find nobody waiting few are held: that needs no look.
+local must_look = tasks_max + bytes_max + counters.sharded + #extras > 0 or not was_empty or ARGV[9] ~= "1"
 local unsharded, held_bytes = must_look and call("HLEN", TASKS) or 0, counters.bytes
 local held = unsharded + counters.sharded
 if #new > 0 and (tasks_max > 0 and held + #new > tasks_max or bytes_max > 0 and held_bytes + bytes > bytes_max) then
