@@ -136,6 +136,7 @@ function numbers(reply: Reply | undefined): readonly number[] {
 interface Handout {
   readonly leasedAtMs: number;
   readonly firstToken: number;
+  /** Whose each task is. */
   readonly sessions: readonly SessionId[];
 }
 
@@ -160,7 +161,7 @@ export interface FreshTask {
 }
 
 /** Tasks that went straight from the call that brought them to a worker. */
-function leaseFresh({ leasedAtMs, firstToken, sessions }: Handout, fresh: readonly FreshTask[]): Leased[] {
+export function leaseFresh({ leasedAtMs, firstToken, sessions }: Handout, fresh: readonly FreshTask[]): Leased[] {
   return sessions.map((session, i) => {
     const own = fresh[i];
     assert(own, "more tasks were handed out than were enqueued");

@@ -10,7 +10,7 @@
 import { list } from "./codec.js";
 import { TOPIC_KEYS } from "./keys.js";
 import { unpackReply } from "./packed-reply.js";
-import { type Argument, type Reply, type Source, scriptParts, sourceOf } from "./script.js";
+import { type Argument, CALL_LONE, type Reply, type Source, scriptParts, sourceOf } from "./script.js";
 
 /** A line of a fragment that each call carries out: constants are in capitals, and functions are no values. */
 const LOOKUP = /^local ([a-z_]+) = (.+)$/gm;
@@ -27,7 +27,7 @@ const PACKED_BYTES_MAX = 1024;
  * fails fails alone. `repliesOf` reads it.
  */
 export function mergedScript(name: string): Source {
-  const { own, fragments } = scriptParts(name);
+  const { own, fragments, first } = scriptParts(name);
   const lookups: string[] = [];
   const definitions = fragments
     .filter((fragment) => fragment.name !== "topic")
@@ -45,6 +45,7 @@ ${spellKeys(definitions)}
 local function carry_out()
   now_ms, channel, topic = ARGV[1], ARGV[2], ARGV[3]
 ${spellKeys(lookups.join("\n"))}
+${first === undefined ? "" : CALL_LONE}
 ${spellKeys(own)}
 end
 

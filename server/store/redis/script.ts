@@ -4,7 +4,9 @@
  * a call becomes ARGV and a reply becomes an answer. A test compares the two.
  *
  * A line `-- use: name` in a script stands for scripts/fragments/name.lua, which
- * comes once however often it is named.
+ * comes once however often it is named. The fragment of a line `-- first: name` has a
+ * function `lone`, which is called before more than it needs is defined: if it
+ * returns a reply, that is the script's.
  */
 import assert from "node:assert";
 import { createHash } from "node:crypto";
@@ -104,7 +106,9 @@ function argsOf<Call>(argv: Arguments<Call>, call: Call, args: Argument[]): Argu
 
 const FOLDER = new URL("./scripts/", import.meta.url);
 
-const USE = /^-- use: (\S+)$/gm;
+const USE = /^-- (?:use|first): (\S+)$/gm;
+const FIRST = /^-- first: (\S+)$/m;
+export const CALL_LONE = "local reply = lone()\nif reply then return reply end";
 
 /**
  * Redis carries out the whole text at each call, and so defines some fifty functions anew. What a function uses of the
@@ -112,9 +116,11 @@ const USE = /^-- use: (\S+)$/gm;
  * further out than the functions, sixty functions take 3 µs instead of 11.
  */
 function load(name: string): string {
-  const { own, fragments } = scriptParts(name);
+  const { own, fragments, first } = scriptParts(name);
   const outer = fragments.filter((fragment) => fragment.name === "topic").map(({ text }) => text);
-  const inner = fragments.filter((fragment) => fragment.name !== "topic").map(({ text }) => text);
+  const inner = fragments
+    .filter((fragment) => fragment.name !== "topic")
+    .map((fragment) => (fragment.name === first ? `${fragment.text}${CALL_LONE}` : fragment.text));
   return [...outer, "local function script()", ...inner, own, "end", "return script()"].join("\n");
 }
 
@@ -123,6 +129,8 @@ export interface ScriptParts {
   readonly own: string;
   /** Each behind those that it uses. */
   readonly fragments: readonly { readonly name: string; readonly text: string }[];
+  /** The name of the one that is called first, if there is one. */
+  readonly first: string | undefined;
 }
 
 export function scriptParts(name: string): ScriptParts {
@@ -139,5 +147,5 @@ export function scriptParts(name: string): ScriptParts {
     }
   };
   collect(own);
-  return { own, fragments };
+  return { own, fragments, first: FIRST.exec(own)?.[1] };
 }

@@ -5,9 +5,10 @@
 --       7 first_demand  8.. leases: sessions, then per session: id, count, ids and tokens packed
 --       first_demand.. demands: session, epoch, limit, bytes_max
 --       results, packed: index among the leases, bytes
--- Reply {"completed", outcomes, lease...}
+-- Reply {"lone"} | {"completed", outcomes, lease...}
 --       outcomes is a letter per lease: c completed, l lost
 -- use: topic
+-- first: lone-complete
 -- use: ended
 -- use: holding
 -- use: ending

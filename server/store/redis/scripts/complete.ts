@@ -29,9 +29,16 @@ export const complete = defineTopicScript<
     demands: (call) => demandArgs(call.demands),
   },
   reply: (word, rest, call) => {
-    if (word !== "completed") return unexpected("complete", word);
-    const packed = outcomes<CompleteOutcome>(rest[0], { c: "completed", l: "lease_lost" });
     const again = (outcome: CompleteOutcome) => (call.endedWindowMs > 0 ? outcome : "lease_lost");
-    return { outcomes: call.refs.unpack(packed, again), ...decodeLeaseAnswer(rest, 1, call) };
+    switch (word) {
+      case "lone":
+        return { outcomes: call.refs.unpack(["completed"], again), leased: [], ready: 0, lostSessions: [] };
+      case "completed": {
+        const packed = outcomes<CompleteOutcome>(rest[0], { c: "completed", l: "lease_lost" });
+        return { outcomes: call.refs.unpack(packed, again), ...decodeLeaseAnswer(rest, 1, call) };
+      }
+      default:
+        return unexpected("complete", word);
+    }
   },
 });

@@ -6,10 +6,11 @@
 --       tasks, packed: id, record. all_plain tells (by a digit) that no record's first line has fields.
 --       extras, packed: index, priority, due_ms (0: ready), external_id,
 --       for those tasks that have one of them. No id comes twice.
--- Reply {"enqueued", created, fresh, lease...} | {"full", tasks, bytes}
+-- Reply {"lone", token} | {"enqueued", created, fresh, lease...} | {"full", tasks, bytes}
 --       created is a digit per task, or "" when all are new; fresh tells that the
 --       tasks handed out are the first of this call, whose records are not repeated
 -- use: topic
+-- first: lone-enqueue
 -- use: ended
 -- use: arrive
 -- use: lease
@@ -52,7 +53,7 @@ local demands, lost, wanted = open_demands(12)
 local fresh, due, records, xids = { ids = {}, places = {}, values = {}, all_plain = ARGV[9] == "1" }, {}, {}, {}
 local sequence, pack, m = counters.enqueued, struct.pack, 0
 for k, i in ipairs(new) do
-  local id, place = ids[i], pack(">I4I6", priorities[i] or 2147483648, sequence + k)
+  local id, place = ids[i], pack(">I4I6", priorities[i] or NORMAL, sequence + k)
   local value = place .. packed[2 * i]
   records[2 * k - 1], records[2 * k] = id, value
   if dues[i] then

@@ -1,6 +1,6 @@
 /** Wrapper of enqueue.lua. */
 import type { Demand, EnqueueAnswer, NewTask } from "../../store.js";
-import { decodeLeaseAnswer, type FreshTask, number, text } from "../codec.js";
+import { decodeLeaseAnswer, type FreshTask, leaseFresh, number, text } from "../codec.js";
 import { demandArgs, packExtras, packTasks, wanted } from "../packing.js";
 import { defineTopicScript, type TopicCall, unexpected } from "../script.js";
 
@@ -48,6 +48,12 @@ export const enqueue = defineTopicScript<EnqueueCall, EnqueueAnswer>({
   },
   reply: (word, rest, call) => {
     switch (word) {
+      case "lone": {
+        const sessions = (call.demands ?? []).map(({ session }) => session.id);
+        const handout = { leasedAtMs: call.now, firstToken: number(rest[0]), sessions };
+        const leased = leaseFresh(handout, freshTasks(call, [true]));
+        return { kind: "enqueued", created: [true], leased, ready: 0, lostSessions: [] };
+      }
       case "enqueued": {
         const digits = text(rest[0]);
         const created = call.tasks.map((_, i) => digits === "" || digits[i] === "1");

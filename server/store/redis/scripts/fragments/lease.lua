@@ -65,18 +65,14 @@ local function tasks_of(entries)
   return { ids = ids, places = entries, values = {} }
 end
 
--- One lease of so many is made long: see FILLER. Of few at a time most are short.
-local FILL_EVERY = 32
-
 -- Writes down the leases of tasks `from` to `to` for a session.
 local function hold(session, tasks, from, to, fence, leased_at_ms)
   local ids, places, values, all_plain = tasks.ids, tasks.places, tasks.values, tasks.all_plain
-  local leases, pack, n = {}, struct.pack, 0
+  local leases, n = {}, 0
   for i = from, to do
-    local lease = pack(">I6c10I6I4", fence + i, places[i], leased_at_ms, #values[i] - PLACE)
-    if not all_plain then lease = lease .. fields_of(values[i]) end
-    if (fence + i) % FILL_EVERY == 0 then lease = lease .. FILLER end
-    leases[n + 1], leases[n + 2] = ids[i], lease
+    local fields = all_plain and "" or fields_of(values[i])
+    leases[n + 1] = ids[i]
+    leases[n + 2] = new_lease(fence + i, places[i], leased_at_ms, #values[i] - PLACE, fields)
     n = n + 2
   end
   if n > 0 then call("HSET", LEASES .. session, unpack(leases)) end
@@ -102,8 +98,7 @@ local function serve(demands, wanted, counters, fresh)
     counters.sorted, counters.segmented = counters.sorted - of_ready, counters.segmented - (taken - of_ready)
   end
   local at, leased_at_ms = 0, tonumber(now_ms)
-  -- Numbers never fall behind the time: see fenceAt in domain/ids.ts.
-  local fence = math.max(counters.fence, (leased_at_ms - 1767225600000) * 128)
+  local fence = fence_at(leased_at_ms, counters.fence)
   counters.fence, counters.started = fence + taken, counters.started + taken
   for d, demand in ipairs(demands) do
     hold(demand.session, tasks, at + 1, at + shares[d], fence, leased_at_ms)

@@ -4,6 +4,8 @@
 -- fields of the record's first line after the enqueue moment, often none; at last,
 -- of some, line ends.
 local PLACE = 10
+-- Priority 0 in a place.
+local NORMAL = 2147483648
 local TOKEN = 6
 local LEASE = 26
 -- A record's moment has at least so many characters.
@@ -37,3 +39,14 @@ local function lease_of(lease)
 end
 
 local function has_fields(lease) return string.byte(lease, LEASE + 1) == 9 end
+
+-- One lease of so many is made long: see FILLER. Of few at a time most are short.
+local FILL_EVERY = 32
+
+local function new_lease(token, place, leased_at_ms, bytes, fields)
+  local lease = struct.pack(">I6c10I6I4", token, place, leased_at_ms, bytes) .. fields
+  return token % FILL_EVERY == 0 and lease .. FILLER or lease
+end
+
+-- Numbers of tokens never fall behind the time: see fenceAt in domain/ids.ts.
+local function fence_at(leased_at_ms, fence) return math.max(fence, (leased_at_ms - 1767225600000) * 128) end

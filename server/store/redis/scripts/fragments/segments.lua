@@ -5,7 +5,6 @@
 -- its task would be; `segments` names those that hold something. What has another
 -- priority than 0, or comes back to its old place, is sorted into `ready`.
 local SPAN = 1000
-local NORMAL = 2147483648
 
 -- The segment where a task with that place would be; nil when only `ready` can have it.
 local function segment_of(place)
