@@ -51,14 +51,12 @@ function measure(verb: string, call: (...args: unknown[]) => Promise<unknown>, m
     const startedAt = systemClock.monotonic();
     if (Array.isArray(args[1])) metrics.storeCallTasks.inc(tasks, args[1].length);
     const answer = call(...args);
-    // Beside the caller, not between it and the store: with traffic over thousands of topics there is a call for each task.
-    answer.then(
-      () => metrics.storeCallSeconds.observe(ok, secondsSince(startedAt)),
-      (error: unknown) => {
-        const outcome = error instanceof TaskqueueError ? error.code : "INTERNAL";
-        metrics.storeCallSeconds.observe({ verb, outcome }, secondsSince(startedAt));
-      },
-    );
+    const observe = (error?: unknown) => {
+      const outcome = error instanceof TaskqueueError ? error.code : "INTERNAL";
+      metrics.storeCallSeconds.observe(error === undefined ? ok : { verb, outcome }, secondsSince(startedAt));
+    };
+    // Beside the caller, not between it and the store; and behind it, since it listens before a microtask is through.
+    queueMicrotask(() => answer.then(() => observe(), observe));
     return answer;
   };
 }

@@ -87,11 +87,17 @@ test.each([
   expect(answers).toEqual(topics.map(() => ["x"]));
 });
 
-test("a call that is alone is carried out by the verb's own script", async () => {
+test.each([
+  { what: "few tasks", tasks: newTasks(32), script: mergedScript("enqueue") },
+  { what: "many tasks", tasks: newTasks(33), script: enqueue },
+  { what: "a large task", tasks: [newTask("x", { spec: "x".repeat(9_000) })], script: enqueue },
+])("a call that is alone and about $what is carried out by one script", async ({ tasks, script }) => {
   await using rig = await open();
-  await rig.store.enqueue(topicName("a"), [newTask("x")], unbounded);
-  const [sha] = (await rig.redis.script("EXISTS", enqueue.sha)) as number[];
-  expect(sha).toBe(1);
+  await rig.store.enqueue(topicName("a"), tasks, unbounded);
+  const shas = [mergedScript("enqueue").sha, enqueue.sha];
+  const known = (await rig.redis.script("EXISTS", ...shas)) as number[];
+  expect(shas.filter((_, i) => known[i] === 1)).toEqual([script.sha]);
+  expect(await rig.redis.hlen("{merged:a}:tasks")).toBe(tasks.length);
 });
 
 test("scripts that Redis forgot are given to it again", async () => {

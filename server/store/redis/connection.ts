@@ -65,7 +65,12 @@ export class Connection {
     const timeouts = { commandTimeout: options.commandTimeoutMs, socketTimeout: 2 * options.commandTimeoutMs };
     this.#commands = this.#client(timeouts);
     this.#wakes = this.#client(timeouts);
-    if (this.#commands instanceof Redis) this.#merger = new Merger((calls) => void this.#evaluateAll(calls));
+    if (this.#commands instanceof Redis) {
+      this.#merger = new Merger({
+        alone: (call) => void this.#evaluateOne(call),
+        together: (calls) => void this.#evaluateAll(calls),
+      });
+    }
   }
 
   /** Connects. `onMessage` gets what is published on the channel; `onResync` is called when messages may have been lost. */
@@ -149,7 +154,6 @@ export class Connection {
   async #evaluateAll(calls: readonly PendingCall[]): Promise<void> {
     const [first] = calls;
     if (first === undefined) return;
-    if (calls.length === 1) return this.#evaluateOne(first);
     const keys = calls.map(({ topic }) => this.#keys.tasks(topic));
     try {
       const replies = repliesOf(await this.#evaluate(this.#mergedScript(first.script), keys, [packCalls(calls)]));

@@ -15,6 +15,11 @@ import { type Argument, CALL_LONE, type Reply, type Source, scriptParts, sourceO
 /** A line of a fragment that each call carries out: constants are in capitals, and functions are no values. */
 const LOOKUP = /^local ([a-z_]+) = (.+)$/gm;
 
+const CALL_SINGLE = `if is_single then
+  local reply = lone()
+  if reply then return { reply } end
+end`;
+
 /** Replies of more parts bring tasks. Those of all verbs that bring none have no more. */
 const PACKED_PARTS_MAX = 8;
 /** Replies of more bytes are not worth a copy. */
@@ -24,14 +29,15 @@ const PACKED_BYTES_MAX = 1024;
  * Its KEYS are one of each call's topic, `tasks`, of which it makes the others;
  * its ARGV what the calls are given, as `packCalls` packs it. It replies with
  * what each call replied, a list, or with the text of its error: a call that
- * fails fails alone. `repliesOf` reads it.
+ * fails fails alone. `repliesOf` reads it. A single call that is about a lone task
+ * is through before most is defined.
  */
 export function mergedScript(name: string): Source {
   const { own, fragments, first } = scriptParts(name);
   const lookups: string[] = [];
   const definitions = fragments
     .filter((fragment) => fragment.name !== "topic")
-    .map(({ text }) => text)
+    .map((fragment) => (fragment.name === first ? `${fragment.text}${CALL_SINGLE}` : fragment.text))
     .join("\n")
     .replace(LOOKUP, (_, variable: string, value: string) => {
       lookups.push(`  ${variable} = ${value}`);
@@ -40,12 +46,24 @@ export function mergedScript(name: string): Source {
   return sourceOf(`local TASKS_KEYS, CALLS = KEYS, ARGV[1]
 local call = redis.call
 local PREFIX, ARGV, now_ms, channel, topic
+local is_single, formats, at = #TASKS_KEYS == 1, {}, 1
+
+local function read_call(i)
+  PREFIX = string.sub(TASKS_KEYS[i], 1, -6)
+  local n
+  n, at = struct.unpack(">I2", CALLS, at)
+  formats[n] = formats[n] or ">" .. string.rep("I4c0", n)
+  ARGV = { struct.unpack(formats[n], CALLS, at) }
+  at, ARGV[n + 1] = ARGV[n + 1], nil
+  now_ms, channel, topic = ARGV[1], ARGV[2], ARGV[3]
+end
+
 local function script()
+if is_single then read_call(1) end
 ${spellKeys(definitions)}
 local function carry_out()
-  now_ms, channel, topic = ARGV[1], ARGV[2], ARGV[3]
 ${spellKeys(lookups.join("\n"))}
-${first === undefined ? "" : CALL_LONE}
+${first === undefined ? "" : CALL_LONE.replace("lone()", "not is_single and lone()")}
 ${spellKeys(own)}
 end
 
@@ -56,14 +74,9 @@ local function is_short(reply)
   return bytes <= ${PACKED_BYTES_MAX}
 end
 
-local replies, formats, at, packed = {}, {}, 1, true
+local replies, packed = {}, true
 for i = 1, #TASKS_KEYS do
-  PREFIX = string.sub(TASKS_KEYS[i], 1, -6)
-  local n
-  n, at = struct.unpack(">I2", CALLS, at)
-  formats[n] = formats[n] or ">" .. string.rep("I4c0", n)
-  ARGV = { struct.unpack(formats[n], CALLS, at) }
-  at, ARGV[n + 1] = ARGV[n + 1], nil
+  if not is_single then read_call(i) end
   local done, reply = pcall(carry_out)
   replies[i] = done and reply or type(reply) == "table" and reply.err or tostring(reply)
   packed = packed and (not done or is_short(reply))

@@ -4,14 +4,16 @@
  * in Redis and here, is several times what one task costs it.
  *
  * Two calls of one topic are carried out in the order in which they were made. A
- * call that is alone goes as it is, and no later than it would have: Redis is
- * written to once a turn in any case.
+ * call that is alone goes no later than it would have: Redis is written to once a
+ * turn in any case.
  */
 import type { TopicName } from "../../domain/ids.js";
 import type { Argument, Reply } from "./script.js";
 
-/** A call of more tasks goes by itself: it is worth a message of its own. */
+/** A call of more tasks goes by itself, with its own script: it is worth a message. */
 const TASKS_OF_CALL_MAX = 32;
+/** So does a single one of more bytes: those of merged calls are copied twice more. */
+const SINGLE_BYTES_MAX = 8 * 1024;
 /** What travels together: Redis serves nobody else meanwhile. */
 const CALLS_MAX = 64;
 const TASKS_MAX = 512;
@@ -36,17 +38,24 @@ interface Group {
   bytes: number;
 }
 
+/** How calls are sent on. */
+export interface Sender {
+  /** With its own script. */
+  alone(call: PendingCall): void;
+  /** With the script's merged form: calls of one script. A single one too, as that takes few arguments. */
+  together(calls: readonly PendingCall[]): void;
+}
+
 export class Merger {
-  readonly #send: (calls: readonly PendingCall[]) => void;
+  readonly #sender: Sender;
   /** In the order in which they will be sent. */
   #groups: Group[] = [];
   /** The group of each script that more calls may join. */
   readonly #open = new Map<PendingCall["script"], Group>();
   readonly #topics = new Set<TopicName>();
 
-  /** `send` is given calls of one script that travel together, or one that travels alone. */
-  constructor(send: (calls: readonly PendingCall[]) => void) {
-    this.#send = send;
+  constructor(sender: Sender) {
+    this.#sender = sender;
   }
 
   /** Whether calls wait for the end of the turn. */
@@ -58,7 +67,7 @@ export class Merger {
     if (this.#topics.has(call.topic)) this.flush();
     const bytes = bytesOf(call.args);
     if (call.tasks > TASKS_OF_CALL_MAX || bytes > BYTES_MAX) {
-      this.#send([call]);
+      this.#sender.alone(call);
       return;
     }
     if (!this.busy) process.nextTick(() => this.flush());
@@ -90,7 +99,11 @@ export class Merger {
     this.#groups = [];
     this.#open.clear();
     this.#topics.clear();
-    for (const { calls } of groups) this.#send(calls);
+    for (const { calls, bytes } of groups) {
+      const [first] = calls;
+      if (first !== undefined && calls.length === 1 && bytes > SINGLE_BYTES_MAX) this.#sender.alone(first);
+      else this.#sender.together(calls);
+    }
   }
 }
 

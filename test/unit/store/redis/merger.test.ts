@@ -5,10 +5,13 @@ import { topicName } from "../../../support/task-factory.js";
 const ENQUEUE = { name: "enqueue", source: "", sha: "" };
 const COMPLETE = { name: "complete", source: "", sha: "" };
 
-/** A merger, what it sent, and how to give it calls by the name of their topic. */
+/** A merger, what it sent together and alone, and how to give it calls by the name of their topic. */
 function rig() {
   const sent: string[][] = [];
-  const merger = new Merger((calls) => sent.push(calls.map(({ script, topic }) => `${script.name} ${topic}`)));
+  const merger = new Merger({
+    together: (calls) => sent.push(calls.map(({ script, topic }) => `${script.name} ${topic}`)),
+    alone: ({ script, topic }) => sent.push([`${script.name} ${topic} alone`]),
+  });
   const add = (script: PendingCall["script"], topic: string, { tasks = 1, bytes = 1 } = {}) =>
     merger.add({
       script,
@@ -46,7 +49,7 @@ test("calls of one topic are sent in the order in which they were made, whatever
   add(COMPLETE, "a");
   add(ENQUEUE, "a", { tasks: 1_000 });
   await turn();
-  expect(sent).toEqual([["complete b"], ["enqueue a"], ["complete a"], ["enqueue a"]]);
+  expect(sent).toEqual([["complete b"], ["enqueue a"], ["complete a"], ["enqueue a alone"]]);
 });
 
 test("a call of many tasks or bytes goes at once, by itself", () => {
@@ -54,7 +57,16 @@ test("a call of many tasks or bytes goes at once, by itself", () => {
   add(ENQUEUE, "a");
   add(ENQUEUE, "b", { tasks: 33 });
   add(ENQUEUE, "c", { bytes: 300_000 });
-  expect(sent).toEqual([["enqueue b"], ["enqueue c"]]);
+  expect(sent).toEqual([["enqueue b alone"], ["enqueue c alone"]]);
+});
+
+test("a single call takes few arguments too, unless it is of many bytes", async () => {
+  const { sent, add } = rig();
+  add(ENQUEUE, "a", { bytes: 8_192 });
+  await turn();
+  add(ENQUEUE, "b", { bytes: 8_193 });
+  await turn();
+  expect(sent).toEqual([["enqueue a"], ["enqueue b alone"]]);
 });
 
 test.each([
