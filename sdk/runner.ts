@@ -14,6 +14,7 @@ import type { Listeners } from "./listeners.js";
 import type { CloseReport, Logger } from "./options.js";
 import type { Registration } from "./registration.js";
 import { type Attempt, RELEASED } from "./running-task.js";
+import { hashOfToken, Table } from "./table.js";
 import type { Uplink } from "./uplink.js";
 
 /** Entering processors must not keep heartbeats and receipts waiting for longer than this. */
@@ -36,7 +37,7 @@ export class Runner {
   readonly #options: RunnerOptions;
   readonly #listeners: Listeners;
   /** Leases held and not yet reported, by token: waiting and running ones. */
-  readonly #held = new Map<string, Attempt>();
+  readonly #held = new Table<Attempt>(hashOfToken);
   /** Those of them that have not begun, oldest first. */
   #waiting: Attempt[] = [];
   /** Processors that have not returned; also those whose lease is gone. */
@@ -58,7 +59,7 @@ export class Runner {
     return this.#held.size;
   }
 
-  get tokens(): IterableIterator<string> {
+  get tokens(): readonly string[] {
     return this.#held.keys();
   }
 
@@ -197,7 +198,7 @@ export class Runner {
   }
 
   loseAll(): void {
-    for (const attempt of [...this.#held.values()]) this.#lose(attempt);
+    for (const attempt of this.#held.values()) this.#lose(attempt);
   }
 
   #lose(attempt: Attempt): void {
@@ -246,7 +247,7 @@ export class Runner {
 
   /** Hands back what still runs: nobody waits for it any more, and the task may begin elsewhere. */
   handBackAll(): void {
-    for (const attempt of [...this.#held.values()]) {
+    for (const attempt of this.#held.values()) {
       this.#count.aborted += 1;
       this.#stray += 1;
       this.#handBack(attempt);

@@ -42,6 +42,39 @@ export interface EventOffer {
 
 const ALL: EventOffer = { admits: () => true };
 
+/** An offer of which no more is told than the bound lets through. */
+class BoundedOffer implements EventOffer {
+  readonly #bound: EventBound;
+  readonly #share: TopicShare;
+  readonly #isRare: boolean;
+  readonly #wishes: EventWishes;
+  readonly #lose: (isSure: boolean, isFirst: boolean) => void;
+  #isWhole = true;
+
+  /** `lose` is told of each event that is dropped, and whether it is the first of the offer. */
+  constructor(
+    bound: EventBound,
+    share: TopicShare,
+    isRare: boolean,
+    wishes: EventWishes,
+    lose: (isSure: boolean, isFirst: boolean) => void,
+  ) {
+    this.#bound = bound;
+    this.#share = share;
+    this.#isRare = isRare;
+    this.#wishes = wishes;
+    this.#lose = lose;
+  }
+
+  admits(taskId: string, externalId: string): boolean {
+    const isSure = this.#isRare || this.#wishes.wants(taskId, externalId);
+    if (this.#bound.admits(this.#share, taskId, isSure)) return true;
+    this.#lose(isSure, this.#isWhole);
+    this.#isWhole = false;
+    return false;
+  }
+}
+
 export class EventLog {
   readonly wishes = new EventWishes();
   readonly #store: Store;
@@ -80,22 +113,12 @@ export class EventLog {
     if (this.#bound === undefined) return ALL;
     const rare = isRare(type);
     const share = this.#bound.offer(topic, rare ? 0 : count);
-    return { admits: (taskId, externalId) => this.#admits(type, topic, share, rare, taskId, externalId) };
-  }
-
-  #admits(
-    type: EventType,
-    topic: string,
-    share: TopicShare,
-    rare: boolean,
-    taskId: string,
-    externalId: string,
-  ): boolean {
-    const sure = rare || this.wishes.wants(taskId, externalId);
-    if (this.#bound === undefined || this.#bound.admits(share, taskId, sure)) return true;
-    this.#losses.note(type, topic, sure);
-    this.#appending ??= this.#append();
-    return false;
+    return new BoundedOffer(this.#bound, share, rare, this.wishes, (isSure, isFirst) => {
+      // Thousands of one offer differ in nothing.
+      if (!isSure && !isFirst) return this.#losses.noteSame();
+      this.#losses.note(type, topic, isSure);
+      this.#appending ??= this.#append();
+    });
   }
 
   /** An event that an offer admitted. */

@@ -40,6 +40,11 @@ export class EventLosses {
     this.#count += 1;
   }
 
+  /** One more like that which was noted last, and was not sure. */
+  noteSame(): void {
+    this.#count += 1;
+  }
+
   /** Events of which nothing is known any more. */
   noteAny(count: number): void {
     for (const type of EVENT_TYPES) this.#types.add(type);

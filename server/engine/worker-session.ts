@@ -16,6 +16,7 @@ import type { LeaseToken, TopicName } from "../domain/ids.js";
 import { decideFailure, type FailureAdvice } from "../domain/retry.js";
 import type { Progress } from "../domain/task.js";
 import { pause } from "../lib/clock.js";
+import { hashOfToken, Table } from "../lib/table.js";
 import type { Demand, Leased, SessionRecord, SessionRef, Undelivered } from "../store/store.js";
 import type { EngineContext } from "./context.js";
 import { type CancelReason, DELIVERED_BEFORE, type HeldLease, holdLease, wireTokenOf } from "./held-lease.js";
@@ -102,7 +103,8 @@ export class WorkerSession implements ReportReceipt {
   readonly #hotTopics = new Set<SubscriptionState>();
   /** Lanes in which leases are looked for that nobody knows of. */
   readonly #reconciling = new Map<Lane, { again: boolean }>();
-  readonly #held = new Map<string, HeldLease>();
+  /** By wire token. */
+  readonly #held = new Table<HeldLease>(hashOfToken);
   readonly #settles: SettleQueue;
   readonly #onLost: () => void;
   #state: "attached" | "leaving" | "ended" = "attached";
@@ -175,7 +177,7 @@ export class WorkerSession implements ReportReceipt {
     return this.#askedAt;
   }
 
-  get held(): Iterable<HeldLease> {
+  get held(): readonly HeldLease[] {
     return this.#held.values();
   }
 
@@ -494,7 +496,7 @@ export class WorkerSession implements ReportReceipt {
 
   /** Leases of a topic that the stream has taken, and whose end is not reported. */
   delivered(topic: TopicName): HeldLease[] {
-    return [...this.#held.values()].filter((lease) => lease.topic === topic && lease.delivery !== 0 && !lease.reported);
+    return this.#held.values().filter((lease) => lease.topic === topic && lease.delivery !== 0 && !lease.reported);
   }
 
   /** The store does not know the lease. */

@@ -8,6 +8,7 @@
  */
 import assert from "node:assert";
 import type { LeaseToken, SessionId, TaskId } from "../../domain/ids.js";
+import { hashOfText, Table } from "../../lib/table.js";
 import { decodeRecord } from "../record.js";
 import { BODY, type Body, decodeBody, encodeBody, idOfBody, sessionIn, tokenText } from "./body-codec.js";
 import type { Tables } from "./database.js";
@@ -33,10 +34,14 @@ export interface Lease {
   readonly cancelRequested: boolean;
 }
 
+/** So many sessions without leases may be remembered. */
+const IDLE_SESSIONS_MAX = 64;
+
 /** What is in memory. */
 export class Leases {
-  readonly #byId = new Map<TaskId, Lease>();
-  readonly #bySession = new Map<SessionId, Set<TaskId>>();
+  readonly #byId = new Table<Lease>(hashOfText);
+  /** Ids by session. One whose last lease ended stays, as it likely gets others. */
+  readonly #bySession = new Map<SessionId, Table<TaskId>>();
 
   get(id: TaskId): Lease | undefined {
     return this.#byId.get(id);
@@ -46,9 +51,7 @@ export class Leases {
     this.delete(id);
     this.#byId.set(id, lease);
     lease.group.live += 1;
-    const ids = this.#bySession.get(lease.session);
-    if (ids === undefined) this.#bySession.set(lease.session, new Set([id]));
-    else ids.add(id);
+    this.#tableOf(lease.session).set(id, id);
   }
 
   delete(id: TaskId): void {
@@ -56,23 +59,35 @@ export class Leases {
     if (lease === undefined) return;
     this.#byId.delete(id);
     lease.group.live -= 1;
-    const ids = this.#bySession.get(lease.session);
-    ids?.delete(id);
-    if (ids?.size === 0) this.#bySession.delete(lease.session);
+    this.#bySession.get(lease.session)?.delete(id);
+  }
+
+  #tableOf(session: SessionId): Table<TaskId> {
+    const known = this.#bySession.get(session);
+    if (known !== undefined) return known;
+    if (this.#bySession.size >= IDLE_SESSIONS_MAX) {
+      for (const [other, ids] of this.#bySession) if (ids.size === 0) this.#bySession.delete(other);
+    }
+    const ids = new Table<TaskId>(hashOfText);
+    this.#bySession.set(session, ids);
+    return ids;
   }
 
   /** Sessions that hold leases, in order. */
   sessions(): SessionId[] {
-    return [...this.#bySession.keys()].sort();
+    return [...this.#bySession].flatMap(([session, ids]) => (ids.size > 0 ? [session] : [])).sort();
+  }
+
+  /** How many a session holds. */
+  countOf(session: SessionId): number {
+    return this.#bySession.get(session)?.size ?? 0;
   }
 
   /** Ids that a session holds, in no order. */
-  idsOf(session: SessionId): ReadonlySet<TaskId> {
-    return this.#bySession.get(session) ?? NO_IDS;
+  idsOf(session: SessionId): readonly TaskId[] {
+    return this.#bySession.get(session)?.values() ?? [];
   }
 }
-
-const NO_IDS: ReadonlySet<TaskId> = new Set();
 
 /** Reads the leases of a topic from the disk. */
 export function loadLeases(tables: Tables, topic: number): Leases {

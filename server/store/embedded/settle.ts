@@ -184,11 +184,11 @@ export function expire(
   const ids = topic.leases.idsOf(session);
   const expired: Expired[] = [];
   // Sorted where the limit chooses, so that a replay chooses the same ones.
-  for (const id of ids.size > options.limit ? [...ids].sort().slice(0, options.limit) : [...ids]) {
+  for (const id of ids.length > options.limit ? [...ids].sort().slice(0, options.limit) : ids) {
     const lease = topic.leases.get(id);
     if (lease !== undefined) expired.push(expireOne(change, { id, lease }, undelivered, options));
   }
-  return { expired, more: ids.size > 0 };
+  return { expired, more: topic.leases.countOf(session) > 0 };
 }
 
 function expireOne(

@@ -51,8 +51,8 @@ export class Merger {
   /** In the order in which they will be sent. */
   #groups: Group[] = [];
   /** The group of each script that more calls may join. */
-  readonly #open = new Map<PendingCall["script"], Group>();
-  readonly #topics = new Set<TopicName>();
+  #open = new Map<PendingCall["script"], Group>();
+  #topics = new Set<TopicName>();
 
   constructor(sender: Sender) {
     this.#sender = sender;
@@ -97,8 +97,9 @@ export class Merger {
     if (!this.busy) return;
     const groups = this.#groups;
     this.#groups = [];
-    this.#open.clear();
-    this.#topics.clear();
+    // Not cleared: what was in a map is in the hands of its next table for long; see the SDK's Table.
+    this.#open = new Map();
+    this.#topics = new Set();
     for (const { calls, bytes } of groups) {
       const [first] = calls;
       if (first !== undefined && calls.length === 1 && bytes > SINGLE_BYTES_MAX) this.#sender.alone(first);
