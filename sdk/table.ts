@@ -51,9 +51,11 @@ export class Table<Value extends object | string | number> {
     if (2 * this.#size > this.#mask) this.#grow();
   }
 
-  delete(key: string): boolean {
+  /** What was there. */
+  delete(key: string): Value | undefined {
     let gap = this.#find(key, this.#hash(key));
-    if (this.#keys[gap] === undefined) return false;
+    const value = this.#values[gap];
+    if (value === undefined) return undefined;
     this.#size -= 1;
     // Those behind move up, so that each is still found from where it belongs.
     for (let at = (gap + 1) & this.#mask; ; at = (at + 1) & this.#mask) {
@@ -68,7 +70,7 @@ export class Table<Value extends object | string | number> {
     this.#keys[gap] = undefined;
     this.#values[gap] = undefined;
     if (this.#size === 0 && this.#mask >= CAPACITY_KEPT) this.#allocate(CAPACITY_MIN);
-    return true;
+    return value;
   }
 
   /** What there is now, in no order. */
@@ -119,10 +121,10 @@ export class Table<Value extends object | string | number> {
 
 const PRIME = 0x01000193;
 
-/** Of any text. */
+/** Of any text: of every second character, which tells enough apart. */
 export function hashOfText(text: string): number {
   let hash = text.length;
-  for (let index = 0; index < text.length; index++) hash = Math.imul(hash ^ text.charCodeAt(index), PRIME);
+  for (let index = text.length - 1; index >= 0; index -= 2) hash = Math.imul(hash ^ text.charCodeAt(index), PRIME);
   return hash ^ (hash >>> 15);
 }
 
@@ -133,7 +135,7 @@ const TOKEN_DIGITS = 12;
 export function hashOfToken(token: string): number {
   const { length } = token;
   let hash = length;
-  for (let index = TOKEN_DIGITS - 6; index < TOKEN_DIGITS; index++) {
+  for (let index = TOKEN_DIGITS - 4; index < TOKEN_DIGITS; index++) {
     hash = Math.imul(hash ^ token.charCodeAt(index), PRIME);
   }
   for (let index = Math.max(TOKEN_DIGITS, length - 4); index < length; index++) {

@@ -37,55 +37,67 @@ export interface Lease {
 /** So many sessions without leases may be remembered. */
 const IDLE_SESSIONS_MAX = 64;
 
+interface Entry {
+  readonly id: TaskId;
+  readonly lease: Lease;
+  /** Where it is among those of its session. */
+  at: number;
+}
+
 /** What is in memory. */
 export class Leases {
-  readonly #byId = new Table<Lease>(hashOfText);
-  /** Ids by session. One whose last lease ended stays, as it likely gets others. */
-  readonly #bySession = new Map<SessionId, Table<TaskId>>();
+  readonly #byId = new Table<Entry>(hashOfText);
+  /** In no order. A session whose last lease ended stays, as it likely gets others. */
+  readonly #bySession = new Map<SessionId, Entry[]>();
 
   get(id: TaskId): Lease | undefined {
-    return this.#byId.get(id);
+    return this.#byId.get(id)?.lease;
   }
 
   set(id: TaskId, lease: Lease): void {
     this.delete(id);
-    this.#byId.set(id, lease);
+    const own = this.#ofSession(lease.session);
+    const entry = { id, lease, at: own.length };
+    own.push(entry);
+    this.#byId.set(id, entry);
     lease.group.live += 1;
-    this.#tableOf(lease.session).set(id, id);
   }
 
   delete(id: TaskId): void {
-    const lease = this.#byId.get(id);
-    if (lease === undefined) return;
-    this.#byId.delete(id);
-    lease.group.live -= 1;
-    this.#bySession.get(lease.session)?.delete(id);
+    const entry = this.#byId.delete(id);
+    if (entry === undefined) return;
+    entry.lease.group.live -= 1;
+    const own = this.#ofSession(entry.lease.session);
+    const last = own.pop();
+    if (last === undefined || last === entry) return;
+    own[entry.at] = last;
+    last.at = entry.at;
   }
 
-  #tableOf(session: SessionId): Table<TaskId> {
+  #ofSession(session: SessionId): Entry[] {
     const known = this.#bySession.get(session);
     if (known !== undefined) return known;
     if (this.#bySession.size >= IDLE_SESSIONS_MAX) {
-      for (const [other, ids] of this.#bySession) if (ids.size === 0) this.#bySession.delete(other);
+      for (const [other, entries] of this.#bySession) if (entries.length === 0) this.#bySession.delete(other);
     }
-    const ids = new Table<TaskId>(hashOfText);
-    this.#bySession.set(session, ids);
-    return ids;
+    const entries: Entry[] = [];
+    this.#bySession.set(session, entries);
+    return entries;
   }
 
   /** Sessions that hold leases, in order. */
   sessions(): SessionId[] {
-    return [...this.#bySession].flatMap(([session, ids]) => (ids.size > 0 ? [session] : [])).sort();
+    return [...this.#bySession].flatMap(([session, entries]) => (entries.length > 0 ? [session] : [])).sort();
   }
 
   /** How many a session holds. */
   countOf(session: SessionId): number {
-    return this.#bySession.get(session)?.size ?? 0;
+    return this.#bySession.get(session)?.length ?? 0;
   }
 
   /** Ids that a session holds, in no order. */
   idsOf(session: SessionId): readonly TaskId[] {
-    return this.#bySession.get(session)?.values() ?? [];
+    return this.#bySession.get(session)?.map(({ id }) => id) ?? [];
   }
 }
 
