@@ -97,7 +97,7 @@ export class Merger {
     if (!this.busy) return;
     const groups = this.#groups;
     this.#groups = [];
-    // Not cleared: what was in a map is in the hands of its next table for long; see the SDK's Table.
+    // Not cleared, which would link their tables: see the SDK's Table.
     this.#open = new Map();
     this.#topics = new Set();
     for (const { calls, bytes } of groups) {
