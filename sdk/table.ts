@@ -62,8 +62,8 @@ export class Table<Value extends object | string | number> {
       const other = this.#keys[at];
       if (other === undefined) break;
       const hash = this.#hashes[at] ?? 0;
-      const isPastGap = ((at - hash) & this.#mask) >= ((at - gap) & this.#mask);
-      if (!isPastGap) continue;
+      const isFoundThere = ((at - hash) & this.#mask) >= ((at - gap) & this.#mask);
+      if (!isFoundThere) continue;
       this.#put(gap, other, this.#values[at], hash);
       gap = at;
     }

@@ -94,9 +94,9 @@ const CASES: Record<string, (side: Side) => Promise<readonly [answers: unknown, 
     side.now += WINDOW_MS;
     const later = await side.enqueue([newTask("a")]);
     side.now += WINDOW_MS;
-    const new_ = await side.enqueue([newTask("a")]);
+    const forgotten = await side.enqueue([newTask("a")]);
     return [
-      [again, later, new_],
+      [again, later, forgotten],
       ["lone", "completed", "enqueued", "enqueued", "lone"],
     ];
   },
@@ -185,12 +185,10 @@ const CASES: Record<string, (side: Side) => Promise<readonly [answers: unknown, 
   },
 };
 
-test.each(Object.keys(CASES))("%s", async (name) => {
+test.each(Object.entries(CASES))("%s", async (_, run) => {
   using f = await ScriptFixture.open();
   using g = await ScriptFixture.open();
   const [side, whole] = [new Side(f, false), new Side(g, true)];
-  const run = CASES[name];
-  if (run === undefined) throw new Error("no such case");
   const [answers, words] = await run(side);
   const [expected] = await run(whole);
   expect(answers).toEqual(expected);

@@ -10,15 +10,18 @@
 import { list } from "./codec.js";
 import { TOPIC_KEYS } from "./keys.js";
 import { unpackReply } from "./packed-reply.js";
-import { type Argument, CALL_LONE, type Reply, type Source, scriptParts, sourceOf } from "./script.js";
+import { type Argument, type Reply, type Source, scriptParts, sourceOf } from "./script.js";
 
 /** A line of a fragment that each call carries out: constants are in capitals, and functions are no values. */
 const LOOKUP = /^local ([a-z_]+) = (.+)$/gm;
 
-const CALL_SINGLE = `if is_single then
+/** A single call comes before most is defined, and is not tried again; each of many comes when it is carried out. */
+const CALL_LONE_SINGLE = `if is_single then
   local reply = lone()
   if reply then return { reply } end
 end`;
+const CALL_LONE_OF_MANY = `  local reply = not is_single and lone()
+  if reply then return reply end`;
 
 /** Replies of more parts bring tasks. Those of all verbs that bring none have no more. */
 const PACKED_PARTS_MAX = 8;
@@ -37,7 +40,7 @@ export function mergedScript(name: string): Source {
   const lookups: string[] = [];
   const definitions = fragments
     .filter((fragment) => fragment.name !== "topic")
-    .map((fragment) => (fragment.name === first ? `${fragment.text}${CALL_SINGLE}` : fragment.text))
+    .map((fragment) => (fragment.name === first ? `${fragment.text}${CALL_LONE_SINGLE}` : fragment.text))
     .join("\n")
     .replace(LOOKUP, (_, variable: string, value: string) => {
       lookups.push(`  ${variable} = ${value}`);
@@ -63,7 +66,7 @@ if is_single then read_call(1) end
 ${spellKeys(definitions)}
 local function carry_out()
 ${spellKeys(lookups.join("\n"))}
-${first === undefined ? "" : CALL_LONE.replace("lone()", "not is_single and lone()")}
+${first === undefined ? "" : CALL_LONE_OF_MANY}
 ${spellKeys(own)}
 end
 
