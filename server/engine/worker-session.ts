@@ -24,10 +24,12 @@ import type { Lane } from "./lane.js";
 import { Outbox } from "./outbox.js";
 import { SettleQueue, type UpdateReceipt } from "./settle-queue.js";
 
-/** What one demand reserves of a worker's budget of bytes while it is under way: so much per task, within bounds. */
-const DEMAND_BYTES_PER_TASK = 64 * 1024;
-const DEMAND_BYTES_MIN = 1024 * 1024;
+/** What one demand may reserve of a worker's budget of bytes while it is under way. */
 const DEMAND_BYTES_MAX = 8 * 1024 * 1024;
+/** What a task is taken for before any of its topic was seen. */
+const TASK_BYTES_UNSEEN = 32 * 1024;
+/** Of the difference to smaller tasks that come, so much is taken off with each of them. */
+const TASK_BYTES_DECAY = 1 / 8;
 
 /** How long after a lost answer leases that came of it may still appear. */
 const RECONCILE_AGAIN_MS = 5_000;
@@ -44,6 +46,8 @@ export interface SubscriptionState {
   inFlight: number;
   /** What it has had in proportion to its weight; the least served topic goes first. */
   served: number;
+  /** About what the larger tasks of late took; demands reserve twice as much for each. Undefined before any was seen. */
+  taskBytes: number | undefined;
 }
 
 /** A demand, and whose credit was set aside for it. */
@@ -91,6 +95,11 @@ export interface WorkerUpdate {
 
 function isFull({ concurrency, inFlight }: SubscriptionState): boolean {
   return concurrency !== 0 && inFlight >= concurrency;
+}
+
+function sawTask(subscription: SubscriptionState, bytes: number): void {
+  const { taskBytes = bytes } = subscription;
+  subscription.taskBytes = Math.max(bytes, taskBytes - (taskBytes - bytes) * TASK_BYTES_DECAY);
 }
 
 export class WorkerSession implements ReportReceipt {
@@ -151,6 +160,7 @@ export class WorkerSession implements ReportReceipt {
         lane: laneOf(topic),
         inFlight: 0,
         served: 0,
+        taskBytes: undefined,
       });
     }
   }
@@ -235,7 +245,8 @@ export class WorkerSession implements ReportReceipt {
     if (room <= 0 || bytesFree <= 0) return undefined;
     const count = Math.min(limit, room, this.#shareOf(subscription, credit));
     if (count <= 0) return undefined;
-    const bytesMax = Math.min(bytesFree, demandBytes(count, bytes));
+    const bytesWanted = bytes ?? Math.ceil(count * (subscription.taskBytes ?? TASK_BYTES_UNSEEN) * 2);
+    const bytesMax = Math.min(bytesFree, bytesWanted, DEMAND_BYTES_MAX);
     this.#outstanding += count;
     subscription.inFlight += count;
     subscription.served += count / subscription.weight;
@@ -300,6 +311,7 @@ export class WorkerSession implements ReportReceipt {
     for (let index = from; index < to; index++) {
       const one = leased[index];
       assert(one);
+      sawTask(subscription, one.bytes);
       const lease = holdLease(one, subscription, this.#context.settings.timeoutMs(topic, one.head));
       this.#hold(lease);
       if (this.#state === "attached" && !this.#draining) {
@@ -574,9 +586,4 @@ export class WorkerSession implements ReportReceipt {
     this.#end(lease);
     lease.subscription.lane.release(lease, this);
   }
-}
-
-function demandBytes(tasks: number, bytes?: number): number {
-  if (bytes !== undefined) return Math.min(bytes, DEMAND_BYTES_MAX);
-  return Math.min(Math.max(tasks * DEMAND_BYTES_PER_TASK, DEMAND_BYTES_MIN), DEMAND_BYTES_MAX);
 }

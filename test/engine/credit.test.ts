@@ -95,7 +95,8 @@ describe("the window of slots", () => {
         if (random.chance(0.5)) await engine.enqueue(ids(random.int(1, 8), `s${enqueued++}-`));
         await read(step);
         if (random.chance(0.5)) {
-          received = random.int(received, worker.delivery);
+          const receipts = [...counts.keys()].filter((number) => number >= received);
+          received = receipts[random.int(0, receipts.length - 1)] ?? received;
           const slots = random.int(0, 6);
           worker.say({ received, slots });
           allowed = Math.max(worker.delivered.length, (counts.get(received) ?? 0) + slots);
@@ -249,6 +250,23 @@ test("new tasks of many topics go straight to a worker: each sets aside what it 
   await worker.read();
   expect(worker.delivered.length).toBe(100);
   expect(engine.rig.calls("lease") - before).toBe(0);
+});
+
+test("tasks of many topics are asked for at once: what a demand sets aside follows from what was seen", async () => {
+  await using engine = await TestEngine.start();
+  const topics = ids(100, "topic-").map(topicName);
+  const subscriptions = topics.map((topic) => subscription(topic, { concurrency: 2 }));
+  const worker = await (await engine.attach({ slots: 1_000, bytesMax: 1024 * 1024, subscriptions })).read();
+  await Promise.all(topics.map((topic) => engine.enqueue(["seen"], { spec: Buffer.alloc(1_000) }, topic)));
+  await until("every topic was seen", async () => (await worker.read()).delivered.length === topics.length);
+  const release = engine.rig.hold("lease");
+  const before = engine.rig.calls("lease");
+  const options = { now: engine.clock.now(), endedWindowMs: 0, tasksMax: 0, bytesMax: 0 };
+  for (const topic of topics)
+    await engine.backend.enqueue(topic, [newTask("waits", { spec: "x".repeat(1_000) })], options);
+  await until("all are asked for", () => engine.rig.calls("lease") - before >= topics.length);
+  release();
+  await until("all are here", async () => (await worker.read()).delivered.length === 2 * topics.length);
 });
 
 describe("several workers", () => {
