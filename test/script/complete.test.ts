@@ -29,6 +29,7 @@ test("a completed task leaves nothing but its id, for the window", async () => {
   const [lease] = await leased(f, newTasks(1));
   if (lease === undefined) throw new Error("nothing was leased");
   await completeAll(f, [lease]);
+  await f.unfold();
   const left = Object.keys(await f.picture()).map((key) => key.replace(/^.*\}:/, ""));
   const window = Math.floor(NOW / WINDOW_MS);
   expect(left.sort()).toEqual([`ended:${window}`, "holders", "stats", "windows"]);
@@ -45,6 +46,7 @@ test("a completed task leaves nothing but its id, for the window", async () => {
 test("a refused completion writes nothing", async () => {
   using f = await ScriptFixture.open();
   const leases = await leased(f, newTasks(3));
+  await f.unfold();
   const before = await f.picture();
   const wrong = [
     ...leases.map((lease) => ({ ...lease, token: FOREIGN_TOKEN })),

@@ -33,6 +33,7 @@ test("what waits for a worker goes to it without passing the input queue", async
     leased: [{ id: "t0000" }, { id: "t0001" }, { id: "t0002" }],
   });
   expect(await f.redis.exists(f.key("ready"), f.key("segments"))).toBe(0);
+  await f.unfold();
   expect(await f.redis.hlen(f.keys.leases(TOPIC, session.id))).toBe(3);
 });
 

@@ -48,9 +48,9 @@ test("it refuses a namespace of another layout", async () => {
   const { url } = await sharedRedis();
   const namespace = redisNamespace();
   const redis = new Redis(url);
-  await redis.set(`{${namespace}}:layout`, "4");
+  await redis.set(`{${namespace}}:layout`, "5");
   redis.disconnect();
-  await expect(new RedisStore({ url, namespace }).open()).rejects.toThrow('has the layout "4"');
+  await expect(new RedisStore({ url, namespace }).open()).rejects.toThrow('has the layout "5"');
 });
 
 test.each(["1", "2"])(
@@ -69,7 +69,7 @@ test.each(["1", "2"])(
     await redis.hset(key("stats"), { enqueued: 2, bytes: 2 * (value(1).length - 10) });
     const store = new RedisStore({ url, namespace });
     await store.open();
-    expect(await redis.get(`{${namespace}}:layout`)).toBe("3");
+    expect(await redis.get(`{${namespace}}:layout`)).toBe("4");
     await store.openSession(newSession("worker-1", [TOPIC]));
     await store.enqueue(TOPIC, [newTask("c"), newTask("d")], unbounded);
     const demand = { session: { id: sessionId("worker-1"), epoch: 1 }, limit: 3, bytesMax: 9999 };

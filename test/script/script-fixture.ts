@@ -2,6 +2,7 @@
 import { Redis } from "ioredis";
 import { Keys, TOPIC_KEYS } from "../../server/store/redis/keys.js";
 import type { Argument, Reply, Script } from "../../server/store/redis/script.js";
+import { get } from "../../server/store/redis/scripts/get.js";
 import { redisNamespace, sharedRedis } from "../support/redis.js";
 import { topicName } from "../support/task-factory.js";
 
@@ -41,6 +42,11 @@ export class ScriptFixture {
   ): Promise<readonly Reply[]> {
     const reply: unknown = await this.redis.callBuffer("eval", script.source, keys.length, ...keys, ...args);
     return reply as readonly Reply[];
+  }
+
+  /** Puts the tasks of a folded topic where all others are. */
+  async unfold(): Promise<void> {
+    await this.run(get, { topic: TOPIC, ids: [] });
   }
 
   /** Everything in the namespace, comparable; the counters of hot paths included. */

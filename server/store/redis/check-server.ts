@@ -11,9 +11,9 @@ import type { Keys } from "./keys.js";
 import { pulse } from "./scripts/pulse.js";
 
 /** Rises with every change of keys or values that an older broker would not understand. */
-const LAYOUT_VERSION = "3";
+const LAYOUT_VERSION = "4";
 /** The layouts that are taken over as they are: what they have is read as well. */
-const LAYOUTS_BEFORE: readonly string[] = ["1", "2"];
+const LAYOUTS_BEFORE: readonly string[] = ["1", "2", "3"];
 
 export async function checkServer(
   connection: Connection,

@@ -30,6 +30,7 @@ export const TOPIC_KEYS = [
   "stats", // hash counter -> number
   "settings", // hash paused, settings
   "windows", // zset moment a window of ended ids is over, its number
+  "folded", // hash, of a folded topic: id -> lease, session, record; and its holders and counters
   "leases:", // prefix; hash per session: id -> lease
   "ended:", // prefix; hash per window: id -> token; of a large window one per shard, named window:shard
   "segment:", // prefix; list per segment, place and id: the part of the input queue that is in order of arrival

@@ -10,17 +10,17 @@
 import { list } from "./codec.js";
 import { TOPIC_KEYS } from "./keys.js";
 import { unpackReply } from "./packed-reply.js";
-import { type Argument, type Reply, type Source, scriptParts, sourceOf } from "./script.js";
+import { type Argument, CALL_UNFOLD, type Reply, type Source, scriptParts, sourceOf } from "./script.js";
 
 /** A line of a fragment that each call carries out: constants are in capitals, and functions are no values. */
 const LOOKUP = /^local ([a-z_]+) = (.+)$/gm;
 
 /** A single call comes before most is defined, and is not tried again; each of many comes when it is carried out. */
-const CALL_LONE_SINGLE = `if is_single then
-  local reply = lone()
+const CALL_STRAIGHT_SINGLE = `if is_single then
+  local reply = straight()
   if reply then return { reply } end
 end`;
-const CALL_LONE_OF_MANY = `  local reply = not is_single and lone()
+const CALL_STRAIGHT_OF_MANY = `  local reply = not is_single and straight()
   if reply then return reply end`;
 
 /** Replies of more parts bring tasks. Those of all verbs that bring none have no more. */
@@ -32,15 +32,15 @@ const PACKED_BYTES_MAX = 1024;
  * Its KEYS are one of each call's topic, `tasks`, of which it makes the others;
  * its ARGV what the calls are given, as `packCalls` packs it. It replies with
  * what each call replied, a list, or with the text of its error: a call that
- * fails fails alone. `repliesOf` reads it. A single call that is about a lone task
- * is through before most is defined.
+ * fails fails alone. `repliesOf` reads it. A single call whose tasks go
+ * straight is through before most is defined.
  */
 export function mergedScript(name: string): Source {
-  const { own, fragments, first } = scriptParts(name);
+  const { own, fragments, first, unfolds } = scriptParts(name);
   const lookups: string[] = [];
   const definitions = fragments
     .filter((fragment) => fragment.name !== "topic")
-    .map((fragment) => (fragment.name === first ? `${fragment.text}${CALL_LONE_SINGLE}` : fragment.text))
+    .map((fragment) => (fragment.name === first ? `${fragment.text}${CALL_STRAIGHT_SINGLE}` : fragment.text))
     .join("\n")
     .replace(LOOKUP, (_, variable: string, value: string) => {
       lookups.push(`  ${variable} = ${value}`);
@@ -66,7 +66,8 @@ if is_single then read_call(1) end
 ${spellKeys(definitions)}
 local function carry_out()
 ${spellKeys(lookups.join("\n"))}
-${first === undefined ? "" : CALL_LONE_OF_MANY}
+${first === undefined ? "" : CALL_STRAIGHT_OF_MANY}
+${unfolds ? CALL_UNFOLD : ""}
 ${spellKeys(own)}
 end
 

@@ -5,8 +5,9 @@
  *
  * A line `-- use: name` in a script stands for scripts/fragments/name.lua, which
  * comes once however often it is named. The fragment of a line `-- first: name` has a
- * function `lone`, which is called before more than it needs is defined: if it
- * returns a reply, that is the script's.
+ * function `straight`, which is called before more than it needs is defined: if it
+ * returns a reply, that is the script's. Whatever else a script does comes after
+ * `unfold`, if it uses that fragment: see fragments/folded.lua.
  */
 import assert from "node:assert";
 import { createHash } from "node:crypto";
@@ -108,7 +109,9 @@ const FOLDER = new URL("./scripts/", import.meta.url);
 
 const USE = /^-- (?:use|first): (\S+)$/gm;
 const FIRST = /^-- first: (\S+)$/m;
-export const CALL_LONE = "local reply = lone()\nif reply then return reply end";
+export const CALL_STRAIGHT = "local reply = straight()\nif reply then return reply end";
+
+export const CALL_UNFOLD = "unfold()";
 
 /**
  * Redis carries out the whole text at each call, and so defines some fifty functions anew. What a function uses of the
@@ -116,12 +119,13 @@ export const CALL_LONE = "local reply = lone()\nif reply then return reply end";
  * further out than the functions, sixty functions take 3 µs instead of 11.
  */
 function load(name: string): string {
-  const { own, fragments, first } = scriptParts(name);
+  const { own, fragments, first, unfolds } = scriptParts(name);
   const outer = fragments.filter((fragment) => fragment.name === "topic").map(({ text }) => text);
   const inner = fragments
     .filter((fragment) => fragment.name !== "topic")
-    .map((fragment) => (fragment.name === first ? `${fragment.text}${CALL_LONE}` : fragment.text));
-  return [...outer, "local function script()", ...inner, own, "end", "return script()"].join("\n");
+    .map((fragment) => (fragment.name === first ? `${fragment.text}${CALL_STRAIGHT}` : fragment.text));
+  const before = unfolds ? [CALL_UNFOLD] : [];
+  return [...outer, "local function script()", ...inner, ...before, own, "end", "return script()"].join("\n");
 }
 
 export interface ScriptParts {
@@ -131,6 +135,8 @@ export interface ScriptParts {
   readonly fragments: readonly { readonly name: string; readonly text: string }[];
   /** The name of the one that is called first, if there is one. */
   readonly first: string | undefined;
+  /** Whether a topic's tasks are put where the script looks for them, before it does. */
+  readonly unfolds: boolean;
 }
 
 export function scriptParts(name: string): ScriptParts {
@@ -147,5 +153,5 @@ export function scriptParts(name: string): ScriptParts {
     }
   };
   collect(own);
-  return { own, fragments, first: FIRST.exec(own)?.[1] };
+  return { own, fragments, first: FIRST.exec(own)?.[1], unfolds: seen.has("unfold") };
 }

@@ -6,6 +6,7 @@
 --       an outcome is {"done", external id} | {"not_found"} | {"wrong_state", state}
 --       | {"cancel_requested", session, token}
 -- use: topic
+-- use: unfold
 -- use: ended
 -- use: move
 -- use: ending

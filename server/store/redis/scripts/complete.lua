@@ -5,14 +5,14 @@
 --       7 first_demand  8.. leases: sessions, then per session: id, count, ids and tokens packed
 --       first_demand.. demands: session, epoch, limit, bytes_max
 --       results, packed: index among the leases, bytes
--- Reply {"lone"} | {"completed", outcomes, lease...}
+-- Reply {"straight"} | {"completed", outcomes, lease...}
 --       outcomes is a letter per lease: c completed, l lost
 -- use: topic
--- first: lone-complete
--- use: ended
+-- first: straight-complete
 -- use: holding
 -- use: ending
 -- use: lease
+-- use: unfold
 
 local window_ms, first_demand = tonumber(ARGV[4]), tonumber(ARGV[7])
 local ids, tokens, leases, sessions = holding(8)

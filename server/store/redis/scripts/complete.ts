@@ -31,8 +31,10 @@ export const complete = defineTopicScript<
   reply: (word, rest, call) => {
     const again = (outcome: CompleteOutcome) => (call.endedWindowMs > 0 ? outcome : "lease_lost");
     switch (word) {
-      case "lone":
-        return { outcomes: call.refs.unpack(["completed"], again), leased: [], ready: 0, lostSessions: [] };
+      case "straight": {
+        const all = call.refs.packed.map((): CompleteOutcome => "completed");
+        return { outcomes: call.refs.unpack(all, again), leased: [], ready: 0, lostSessions: [] };
+      }
       case "completed": {
         const packed = outcomes<CompleteOutcome>(rest[0], { c: "completed", l: "lease_lost" });
         return { outcomes: call.refs.unpack(packed, again), ...decodeLeaseAnswer(rest, 1, call) };

@@ -5,6 +5,7 @@
 --       paused is "1" or "0"; settings is JSON
 -- Reply {"configured"}
 -- use: topic
+-- use: unfold
 -- use: wake
 
 call("HSET", SETTINGS, "paused", ARGV[4], "settings", ARGV[5])

@@ -9,6 +9,7 @@
 -- use: record
 -- use: head
 -- use: records
+-- use: folded
 
 local sizes = { call("HLEN", TASKS) + (call("HGET", STATS, "sharded") or 0) }
 for i, queue in ipairs({ SCHEDULED, READY, DEAD, COMPLETED, CANCELLED }) do sizes[i + 1] = call("ZCARD", queue) end
@@ -18,5 +19,13 @@ if head then
   local value = read_records({ string.sub(head, PLACE + 1) })[1]
   line = value and string.match(value, "^[^\n]*\n", PLACE + 1) or ""
 end
+local counters, state = call("HGETALL", STATS), call("HGET", FOLDED, STATE)
+if state then
+  local enqueued, started, completed, bytes, _, in_hand = struct.unpack(STATE_FORMAT, state)
+  sizes[1] = sizes[1] + in_hand
+  for name, value in pairs({ enqueued = enqueued, started = started, completed = completed, bytes = bytes }) do
+    counters[#counters + 1], counters[#counters + 2] = name, value
+  end
+end
 local next_due = call("ZRANGE", SCHEDULED, 0, 0, "WITHSCORES")[2] or ""
-return { "topic", call("HGETALL", STATS), sizes, line, next_due, call("HGET", SETTINGS, "settings") or "" }
+return { "topic", counters, sizes, line, next_due, call("HGET", SETTINGS, "settings") or "" }

@@ -6,14 +6,14 @@
 --       tasks, packed: id, record. all_plain tells (by a digit) that no record's first line has fields.
 --       extras, packed: index, priority, due_ms (0: ready), external_id,
 --       for those tasks that have one of them. No id comes twice.
--- Reply {"lone", token} | {"enqueued", created, fresh, lease...} | {"full", tasks, bytes}
+-- Reply {"straight", first token} | {"enqueued", created, fresh, lease...} | {"full", tasks, bytes}
 --       created is a digit per task, or "" when all are new; fresh tells that the
 --       tasks handed out are the first of this call, whose records are not repeated
 -- use: topic
--- first: lone-enqueue
--- use: ended
+-- first: straight-enqueue
 -- use: arrive
 -- use: lease
+-- use: unfold
 
 local window_ms, tasks_max, bytes_max, n = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
 local packed = { struct.unpack(string.rep("Bc0>I4c0", n), ARGV[8]) }

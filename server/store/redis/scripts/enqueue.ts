@@ -48,11 +48,17 @@ export const enqueue = defineTopicScript<EnqueueCall, EnqueueAnswer>({
   },
   reply: (word, rest, call) => {
     switch (word) {
-      case "lone": {
-        const sessions = (call.demands ?? []).map(({ session }) => session.id);
+      case "straight": {
+        const created = call.tasks.map(() => true);
+        const sessions = call.tasks.flatMap(() => call.demands?.[0]?.session.id ?? []);
         const handout = { leasedAtMs: call.now, firstToken: number(rest[0]), sessions };
-        const leased = leaseFresh(handout, freshTasks(call, [true]));
-        return { kind: "enqueued", created: [true], leased, ready: 0, lostSessions: [] };
+        return {
+          kind: "enqueued",
+          created,
+          leased: leaseFresh(handout, freshTasks(call, created)),
+          ready: 0,
+          lostSessions: [],
+        };
       }
       case "enqueued": {
         const digits = text(rest[0]);

@@ -6,6 +6,7 @@
 -- Reply {"expired", more, rows}
 --       a row is id, external id, outcome (expired, buried, released, aborted), failures, lost leases
 -- use: topic
+-- use: unfold
 -- use: ended
 -- use: wake
 -- use: holding

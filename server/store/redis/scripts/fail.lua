@@ -7,6 +7,7 @@
 -- Reply {"failed", outcomes}
 --       outcomes is a letter per lease: r retried, b buried, a aborted, l lost
 -- use: topic
+-- use: unfold
 -- use: ended
 -- use: wake
 -- use: holding
@@ -16,8 +17,7 @@
 local window_ms = tonumber(ARGV[4])
 local ids, tokens, leases, sessions = holding(6)
 local failures = { struct.unpack(string.rep(">I6Bc0I4c0", #ids), ARGV[5]) }
-local cancels = side(CANCELS, ids) or {}
-local metas = side(META, ids) or {}
+local cancels, metas = side(CANCELS, ids) or {}, side(META, ids) or {}
 let_go(ids, leases, sessions)
 
 -- Whether the task is still where the failure with that mark put it.

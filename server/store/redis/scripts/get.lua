@@ -4,6 +4,7 @@
 -- ARGV  1 now_ms  2 channel  3 topic  4.. ids
 -- Reply {"tasks", rows}
 -- use: topic
+-- use: unfold
 -- use: locate
 -- use: rows
 

@@ -4,6 +4,7 @@
 -- ARGV  1 now_ms  2 channel  3 topic  4 session  5 ids, joined by spaces; "" to be told all ids
 -- Reply {"ids", ids} | {"held", ids, leases, values, metas}
 -- use: topic
+-- use: unfold
 -- use: basics
 -- use: records
 

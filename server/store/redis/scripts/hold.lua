@@ -5,6 +5,7 @@
 --       why is open, resume or close; an epoch never falls
 -- Reply {"held"} | {"over"}
 -- use: topic
+-- use: unfold
 -- use: record
 
 local session, epoch, why = ARGV[4], ARGV[5], ARGV[6]

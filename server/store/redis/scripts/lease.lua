@@ -5,6 +5,7 @@
 -- Reply {"leased", lease...}
 --       lease... is in fragments/lease.lua
 -- use: topic
+-- use: unfold
 -- use: lease
 
 local demands, lost, wanted = open_demands(4)

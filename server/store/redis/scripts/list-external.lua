@@ -6,6 +6,7 @@
 -- Reply {"page", rows, next}
 --       next is {id} of the last task looked at, or {} on the last page
 -- use: topic
+-- use: unfold
 -- use: locate
 -- use: rows
 

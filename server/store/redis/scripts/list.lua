@@ -6,6 +6,7 @@
 -- Reply {"page", rows, next}
 --       next is {score, member} of the last row, or {} on the last page
 -- use: topic
+-- use: unfold
 -- use: locate
 -- use: rows
 -- use: after

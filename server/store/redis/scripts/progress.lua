@@ -7,6 +7,7 @@
 -- Reply {"progress", outcomes}
 --       outcomes is a letter per lease: h held, l lost
 -- use: topic
+-- use: unfold
 -- use: holding
 
 local ids, _, leases = holding(5)

@@ -4,6 +4,7 @@
 -- ARGV  1 now_ms  2 channel  3 topic  4 limit
 -- Reply {"promoted", count, next due moment or ""}
 -- use: topic
+-- use: unfold
 -- use: wake
 
 local members = call("ZRANGEBYSCORE", SCHEDULED, "-inf", now_ms, "LIMIT", 0, ARGV[4])

@@ -4,6 +4,7 @@
 -- ARGV  1 now_ms  2 channel  3 topic  4 limit
 -- Reply {"pruned", count, moment the next retention ends or ""}
 -- use: topic
+-- use: unfold
 -- use: record
 -- use: removal
 -- use: ended

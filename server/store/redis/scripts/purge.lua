@@ -4,6 +4,7 @@
 -- ARGV  1 now_ms  2 channel  3 topic  4 state  5 limit
 -- Reply {"purged", count, more}
 -- use: topic
+-- use: unfold
 -- use: delete
 -- use: head
 

@@ -6,6 +6,7 @@
 -- Reply {"released", outcomes}
 --       outcomes is a letter per lease: r released, a aborted, l lost
 -- use: topic
+-- use: unfold
 -- use: ended
 -- use: wake
 -- use: holding

@@ -5,6 +5,7 @@
 -- Reply {"removed", outcomes}
 --       an outcome is {"done", external id} | {"not_found"} | {"wrong_state", state}
 -- use: topic
+-- use: unfold
 -- use: delete
 
 local outcomes, tasks = {}, {}

@@ -6,6 +6,7 @@
 -- Reply {"requeued", more, ids, outcomes}
 --       an outcome is {"done", external id} | {"not_found"} | {"wrong_state", state}
 -- use: topic
+-- use: unfold
 -- use: wake
 -- use: move
 -- use: meta

@@ -5,6 +5,7 @@
 --       enqueued and bytes as they were when the walk began; counted: what it found
 -- Reply {"scrubbed", problems}
 -- use: topic
+-- use: unfold
 -- use: locate
 -- use: scrub
 

@@ -5,6 +5,7 @@
 --       section: a queue, or retention, meta, cancels, progress, results, xids
 -- Reply {"scrubbed", checked, problems, cursor}
 -- use: topic
+-- use: unfold
 -- use: locate
 -- use: scrub
 

@@ -4,6 +4,7 @@
 -- ARGV  1 now_ms  2 channel  3 topic  4 repair  5 limit  6 session  7 cursor
 -- Reply {"scrubbed", checked, problems, cursor}
 -- use: topic
+-- use: unfold
 -- use: locate
 -- use: scrub
 

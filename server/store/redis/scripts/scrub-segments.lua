@@ -6,6 +6,7 @@
 -- Reply {"scrubbed", checked, problems, cursor}
 --       cursor is "0" after the last segment
 -- use: topic
+-- use: unfold
 -- use: locate
 -- use: scrub
 

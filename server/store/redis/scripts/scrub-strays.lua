@@ -6,6 +6,7 @@
 -- Reply {"scrubbed", problems, sessions}
 --       sessions hold leases here without being holders; with repair they are, marked as over
 -- use: topic
+-- use: unfold
 -- use: locate
 -- use: wake
 -- use: scrub

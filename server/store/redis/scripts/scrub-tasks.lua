@@ -6,6 +6,7 @@
 -- Reply {"scrubbed", checked, problems, cursor, bytes, strays}
 --       bytes are those of the records looked at; strays are ids of tasks in no state, for scrub-strays
 -- use: topic
+-- use: unfold
 -- use: locate
 -- use: scrub
 

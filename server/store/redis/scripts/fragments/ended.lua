@@ -1,7 +1,17 @@
 -- use: basics
 -- use: shards
 -- use: record
--- use: window
+-- The ids that ended lately, in hashes of one window each: id -> token of the
+-- completion, or "" when the task was cancelled. Of a window with many of them
+-- all are in shards, and its hash has nothing but the field SHARDED. FILLED is what makes a hash a table: no ids.
+local WINDOW_UNSHARDED_MAX = 1024
+local SHARDED = ""
+local FILLED = " "
+local FILLED_FROM = 64
+
+local function window_key(window_ms, back)
+  return string.format("%s%d", ENDED, math.floor(tonumber(now_ms) / window_ms) - back)
+end
 -- A hash that is larger is from before there were shards, and too large to be moved.
 local WINDOW_MOVED_MAX = 2048
 

@@ -43,9 +43,10 @@ local function has_fields(lease) return string.byte(lease, LEASE + 1) == 9 end
 -- One lease of so many is made long: see FILLER. Of few at a time most are short.
 local FILL_EVERY = 32
 
+local function filled(lease, token) return token % FILL_EVERY == 0 and lease .. FILLER or lease end
+
 local function new_lease(token, place, leased_at_ms, bytes, fields)
-  local lease = struct.pack(">I6c10I6I4", token, place, leased_at_ms, bytes) .. fields
-  return token % FILL_EVERY == 0 and lease .. FILLER or lease
+  return filled(struct.pack(">I6c10I6I4", token, place, leased_at_ms, bytes) .. fields, token)
 end
 
 -- Numbers of tokens never fall behind the time: see fenceAt in domain/ids.ts.
