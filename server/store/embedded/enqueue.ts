@@ -2,9 +2,10 @@
  * enqueue: the only way into a topic. Written for speed: a task costs one row,
  * its status, which also tells whether the id is new, and its share of a row of bodies.
  */
+import type { TaskId } from "../../domain/ids.js";
 import type { Millis } from "../../domain/task.js";
 import { encodeRecord } from "../record.js";
-import type { Demand, EnqueueAnswer, NewTask } from "../store.js";
+import type { Demand, EnqueueAnswer, Leased, NewTask } from "../store.js";
 import { keepBlob } from "./blobs.js";
 import {
   BLOB_BYTES,
@@ -32,8 +33,9 @@ import {
   writeUint32,
   writeUint48,
 } from "./keys.js";
-import { serve } from "./lease.js";
+import { Handing, isOpen, serve } from "./lease.js";
 import { Appender } from "./ready-queue.js";
+import type { TopicState } from "./topic-state.js";
 
 export interface EnqueueOptions extends Ending {
   readonly tasksMax: number;
@@ -58,10 +60,59 @@ export function enqueue(change: Change, tasks: readonly NewRecord[], options: En
     const { figures } = change.topic;
     return { kind: "full", tasks: tasksHeld(change), bytes: figures.bytes };
   }
+  const straight = goStraight(change, tasks, options);
+  if (straight !== undefined) return straight;
   const ready = new Appender(change);
   const created = tasks.map((task) => add(change, task, ready, options));
   ready.flush();
   return { kind: "enqueued", created, ...serve(change, options.demands ?? [], options.now) };
+}
+
+/**
+ * Plain tasks that find nobody waiting, and a worker that wants them all, go to it without
+ * passing the queue. They have no status: that they are leased is known from memory, and from their bodies.
+ */
+function goStraight(change: Change, tasks: readonly NewRecord[], options: EnqueueOptions): EnqueueAnswer | undefined {
+  const { topic } = change;
+  const { now, demands: [demand, ...others] = [] } = options;
+  if (demand === undefined || others.length > 0 || tasks.length > demand.limit) return undefined;
+  if (topic.figures.ready > 0 || topic.settings.paused || !isOpen(change, demand.session)) return undefined;
+  let bytes = 0;
+  for (const task of tasks) {
+    if (!isPlain(task, now)) return undefined;
+    bytes += task.record.length;
+  }
+  if (tasks.length > 1 && bytes > demand.bytesMax) return undefined;
+  const handing = new Handing(change, demand.session.id, now);
+  const leased: Leased[] = [];
+  const created = tasks.map((task) => {
+    if (isKnown(change, task.id, options)) return false;
+    arrive(topic, task);
+    const { id, record } = task;
+    writePlace(place, 0, topic.figures.places, 0);
+    const write = (target: Buffer, at: number) => writeNew(target, at, id, record.length, record, 0);
+    leased.push(handing.handNew(task, BODY.id + id.length + record.length, write));
+    return true;
+  });
+  handing.finish();
+  return { kind: "enqueued", created, leased, ready: 0, lostSessions: [] };
+}
+
+function isPlain({ head, dueAtMs, record }: NewRecord, now: Millis): boolean {
+  const { priority, externalId, retentionMs } = head;
+  return (
+    priority === 0 && externalId === "" && retentionMs === 0 && dueAtMs <= now && record.length <= RECORD_INLINE_MAX
+  );
+}
+
+/** Counts a new task. */
+function arrive(topic: TopicState, { id, record }: NewRecord): void {
+  const { figures } = topic;
+  if (id > topic.highestId) topic.highestId = id;
+  figures.places += 1;
+  figures.enqueued += 1;
+  figures.exists = 1;
+  figures.bytes += record.length;
 }
 
 function tasksHeld({ topic: { figures } }: Change): number {
@@ -87,7 +138,9 @@ function isFull(change: Change, tasks: readonly NewRecord[], options: EnqueueOpt
 }
 
 /** Whether the id exists, or ended within the window. */
-function isKnown({ tables, topic }: Change, id: string, ending: Ending): boolean {
+function isKnown({ tables, topic }: Change, id: TaskId, ending: Ending): boolean {
+  if (id > topic.highestId) return false;
+  if (topic.leases.get(id) !== undefined) return true;
   const row = tables.status.peek(nameKey(topic.number, id));
   if (row === undefined) return false;
   const status = decodeStatus(row);
@@ -100,16 +153,15 @@ function add(change: Change, task: NewRecord, ready: Appender, options: EnqueueO
   const { figures } = topic;
   const { id, head, record, dueAtMs } = task;
   const isReady = dueAtMs <= options.now;
+  // One that went straight has no status yet.
+  if (id <= topic.highestId && topic.leases.get(id) !== undefined) return false;
   writePlace(place, head.priority, figures.places + 1, 0);
   const status = isReady ? encodeQueued(place, 0) : encodeParked("scheduled", dueAtMs, 0, place);
   if (!tables.status.insert(nameKey(topic.number, id), status)) {
     if (isKnown(change, id, options)) return false;
     tables.status.put(nameKey(topic.number, id), status);
   }
-  figures.places += 1;
-  figures.enqueued += 1;
-  figures.exists = 1;
-  figures.bytes += record.length;
+  arrive(topic, task);
   if (head.externalId !== "") tables.external.put(externalKey(topic.number, head.externalId, id), NOTHING);
   const content = record.length <= RECORD_INLINE_MAX ? record : keepBlob(tables, topic, record);
   const length = BODY.id + id.length + (Buffer.isBuffer(content) ? content.length : BLOB_BYTES);

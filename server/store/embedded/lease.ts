@@ -11,8 +11,9 @@ import { loadContent } from "./blobs.js";
 import { BODY, type Body, decodeBody, FLAGS, idOfBody, tokenText } from "./body-codec.js";
 import type { Change, Place } from "./change.js";
 import { VALUE_BYTES_MAX } from "./database.js";
+import type { NewRecord } from "./enqueue.js";
 import { LENGTH_BYTES } from "./entries.js";
-import { nameKey, numberKey, writeUint48 } from "./keys.js";
+import { nameKey, numberKey, writeUint16, writeUint48 } from "./keys.js";
 import { type Group, type Lease, writeSession } from "./leases.js";
 import { leasedBody } from "./moves.js";
 import { type Entry, Front } from "./ready-queue.js";
@@ -39,7 +40,7 @@ export function serve(change: Change, demands: readonly Demand[], now: Millis): 
   return { leased, ready: topic.figures.ready, lostSessions };
 }
 
-function isOpen({ tables, topic }: Change, { id, epoch }: SessionRef): boolean {
+export function isOpen({ tables, topic }: Change, { id, epoch }: SessionRef): boolean {
   return tables.hold.peek(nameKey(topic.number, id))?.readUInt32BE() === epoch;
 }
 
@@ -59,7 +60,7 @@ function serveOne(change: Change, front: Front, demand: Demand, now: Millis, lea
 }
 
 /** Hands tasks to one session, and gathers their bodies in rows. */
-class Handing {
+export class Handing {
   readonly #change: Change;
   readonly #session: SessionId;
   readonly #now: Millis;
@@ -75,13 +76,9 @@ class Handing {
   handOut({ row, at, end }: Entry): Leased {
     const change = this.#change;
     const session = this.#session;
-    const { figures } = change.topic;
-    figures.tokens = fenceAt(figures.tokens, this.#now) + 1;
-    figures.started += 1;
-    figures.ready -= 1;
-    figures.leased += 1;
-    const tokenNumber = figures.tokens;
+    const tokenNumber = this.#start();
     const token = tokenText(tokenNumber);
+    change.topic.figures.ready -= 1;
     const group = this.#write(row, at, end, tokenNumber);
     const id = idOfBody(row, at);
     const bytes = row.readUInt32BE(at + BODY.bytes);
@@ -91,6 +88,33 @@ class Handing {
     const failures = row.readUInt32BE(at + BODY.failures);
     const lostLeases = row.readUInt32BE(at + BODY.lostLeases);
     return { id, session, token, leasedAtMs: this.#now, head, spec, bytes, failures, lostLeases };
+  }
+
+  /** Hands out a plain task that never waited. `write` writes its body, of that length, to where it is told. */
+  handNew(task: NewRecord, length: number, write: (target: Buffer, at: number) => void): Leased {
+    const { id, record } = task;
+    const session = this.#session;
+    const tokenNumber = this.#start();
+    const token = tokenText(tokenNumber);
+    const group = this.#groupFor(length);
+    writeUint16(rowBytes, length, this.#at);
+    const body = this.#at + LENGTH_BYTES;
+    write(rowBytes, body);
+    this.#mark(body, tokenNumber);
+    this.#at = body + length;
+    const bytes = record.length;
+    this.#change.setLease(id, { session, token, tokenNumber, group, bytes, plain: true, cancelRequested: false });
+    const { head, spec } = decodeRecord(record);
+    return { id, session, token, leasedAtMs: this.#now, head, spec, bytes, failures: 0, lostLeases: 0 };
+  }
+
+  /** The number of the token. */
+  #start(): number {
+    const { figures } = this.#change.topic;
+    figures.tokens = fenceAt(figures.tokens, this.#now) + 1;
+    figures.started += 1;
+    figures.leased += 1;
+    return figures.tokens;
   }
 
   /** Writes down the last row. */
@@ -103,22 +127,33 @@ class Handing {
   }
 
   #write(row: Buffer, at: number, end: number, tokenNumber: number): Group {
-    if (this.#at + LENGTH_BYTES + end - at > VALUE_BYTES_MAX) this.finish();
+    const group = this.#groupFor(end - at);
+    // The entry is copied with the length before it.
+    row.copy(rowBytes, this.#at, at - LENGTH_BYTES, end);
+    const body = this.#at + LENGTH_BYTES;
+    this.#mark(body, tokenNumber);
+    this.#at = body + end - at;
+    return group;
+  }
+
+  /** The group whose row has room for a body of that length. */
+  #groupFor(length: number): Group {
+    if (this.#at + LENGTH_BYTES + length > VALUE_BYTES_MAX) this.finish();
     if (this.#group === undefined) {
       const { figures } = this.#change.topic;
       figures.groups += 1;
       this.#group = { number: figures.groups, session: this.#session, live: 0 };
       this.#at = writeSession(rowBytes, this.#session);
     }
-    // The entry is copied with the length before it.
-    row.copy(rowBytes, this.#at, at - LENGTH_BYTES, end);
-    const body = this.#at + LENGTH_BYTES;
+    return this.#group;
+  }
+
+  /** Marks a body as that of a new lease. */
+  #mark(body: number, tokenNumber: number): void {
     writeUint48(rowBytes, tokenNumber, body + BODY.token);
     writeUint48(rowBytes, this.#now, body + BODY.moment);
     writeUint48(rowBytes, 0, body + BODY.failedToken);
     rowBytes[body + BODY.mark] = 0;
-    this.#at = body + end - at;
-    return this.#group;
   }
 }
 

@@ -95,6 +95,11 @@ export class Leases {
     return this.#bySession.get(session)?.length ?? 0;
   }
 
+  /** Of all leases, in no order. */
+  ids(): TaskId[] {
+    return this.#byId.values().map(({ id }) => id);
+  }
+
   /** Ids that a session holds, in no order. */
   idsOf(session: SessionId): readonly TaskId[] {
     return this.#bySession.get(session)?.map(({ id }) => id) ?? [];

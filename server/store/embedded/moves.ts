@@ -46,15 +46,13 @@ const SIZES = {
 
 export function findTask(place: Place, id: TaskId): Found | undefined {
   const { tables, topic } = place;
+  const lease = topic.leases.get(id);
+  if (lease !== undefined) return { state: "leased", body: leasedBody(place, lease), lease };
   const row = tables.status.peek(nameKey(topic.number, id));
   if (row === undefined) return undefined;
   const status = decodeStatus(row);
   if (status.kind === "gone") return undefined;
-  if (status.kind === "queued") {
-    const lease = topic.leases.get(id);
-    if (lease !== undefined) return { state: "leased", body: leasedBody(place, lease), lease };
-    return { state: "ready", body: readyBody(place, status.place) };
-  }
+  if (status.kind === "queued") return { state: "ready", body: readyBody(place, status.place) };
   const body = tables.parked.get(parkedKey(topic.number, STATE[status.kind], status.momentMs, status.place, 0));
   assert(body !== undefined, "a status names a body that is not there");
   return { state: status.kind, body: decodeBody(body) };

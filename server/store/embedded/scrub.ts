@@ -45,7 +45,7 @@ import {
   topicBounds,
   writeUint48,
 } from "./keys.js";
-import { settleGroup } from "./leases.js";
+import { type Lease, settleGroup } from "./leases.js";
 import { headOf, putReady } from "./moves.js";
 import { removeReady } from "./ready-queue.js";
 import {
@@ -324,6 +324,8 @@ class Scrubber {
   }
 
   #bodyOf(id: TaskId): Body | undefined {
+    const lease = this.#change.topic.leases.get(id);
+    if (lease !== undefined) return this.#leasedAt(id, lease);
     const status = this.#statusOf(id);
     return status === undefined || status.kind === "gone" ? undefined : this.#bodyAt(id, status);
   }
@@ -336,13 +338,16 @@ class Scrubber {
       return body?.id === id ? body : undefined;
     }
     const lease = topic.leases.get(id);
-    if (lease !== undefined) {
-      const row = tables.leased.get(numberKey(topic.number, lease.group.number));
-      return row && find(row, 1 + lease.session.length, id);
-    }
+    if (lease !== undefined) return this.#leasedAt(id, lease);
     const start = bound(topicBounds(topic.number).start);
     const row = tables.ready.floor(bound(placeKey(topic.number, status.place, 0)), start);
     return row && find(row.value, 0, id, status.place);
+  }
+
+  #leasedAt(id: TaskId, { group, session }: Lease): Body | undefined {
+    const { tables, topic } = this.#change;
+    const row = tables.leased.get(numberKey(topic.number, group.number));
+    return row && find(row, 1 + session.length, id);
   }
 
   #unpark(status: Status): void {

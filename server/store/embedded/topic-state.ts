@@ -8,9 +8,9 @@
  */
 import type { TopicName } from "../../domain/ids.js";
 import { COUNTERS, type TopicSettings } from "../../domain/topic.js";
-import { scratch, scratchUpTo } from "./body-codec.js";
+import { idAfter, scratch, scratchUpTo } from "./body-codec.js";
 import type { Tables } from "./database.js";
-import { textKey } from "./keys.js";
+import { textKey, topicBounds } from "./keys.js";
 import { Leases, loadLeases } from "./leases.js";
 
 /** Written in this order: never change it, only add to its end. */
@@ -42,6 +42,8 @@ export interface TopicState {
   figures: Figures;
   settings: TopicSettings;
   leases: Leases;
+  /** No id that the topic knows is higher: what comes with a higher one is new. */
+  highestId: string;
 }
 
 const NEXT_TOPIC = "next topic";
@@ -126,9 +128,18 @@ export class Topics {
     const settings = this.#tables.settings.get(textKey(name));
     if (settings !== undefined) topic.settings = JSON.parse(settings.toString());
     topic.leases = loadLeases(this.#tables, topic.number);
+    topic.highestId = highestId(this.#tables, topic);
     this.#loaded.set(name, topic);
     return topic;
   }
+}
+
+function highestId(tables: Tables, { number, leases }: TopicState): string {
+  const { start, end } = topicBounds(number);
+  const last = tables.status.lastKey(start, end);
+  let highest: string = last === undefined ? "" : idAfter(last, start.length);
+  for (const id of leases.ids()) if (id > highest) highest = id;
+  return highest;
 }
 
 /** Where a figure stands in the topic's row, after the topic's number. */
@@ -163,5 +174,5 @@ function blank(name: TopicName, number: number): TopicState {
     chunks: 0,
     groups: 0,
   };
-  return { name, number, figures, settings: UNCONFIGURED, leases: new Leases() };
+  return { name, number, figures, settings: UNCONFIGURED, leases: new Leases(), highestId: "" };
 }
