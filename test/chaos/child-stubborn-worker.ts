@@ -144,7 +144,8 @@ function receive(response: LeaseResponse, outgoing: Outgoing): void {
     const known = reason === 2 ? "TASK_TIMEOUT" : "TASK_CANCELLED";
     if (leases.has(leaseToken)) recorder.record({ kind: "run:aborted", token: leaseToken, reason: known });
   }
-  for (const task of leased) void run(task);
+  // What crossed its goodbye on the way is handed back with the rest.
+  if (current === outgoing) for (const task of leased) void run(task);
   if (delivery > 0 || heartbeat > 0) outgoing.update([], { received: delivery, slots: free(), heartbeat });
   if (random.chance(0.1)) outgoing.update([], { renew: past.slice(-3) });
 }
