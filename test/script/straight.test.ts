@@ -289,6 +289,18 @@ const CASES: Record<
     }
     return [answers, undefined];
   },
+  "more ids that ended before the topic was folded than are looked at": async (side) => {
+    await side.hold();
+    const many = await side.enqueue(newTasks(70, { priority: 1 }), { limit: 70, bytesMax: 10_000 });
+    if (many.kind === "enqueued") await side.complete(many.leased);
+    const answers = [];
+    for (let windows = 0; windows < 5; windows++) {
+      answers.push(await side.complete(await side.one(`a${windows}`)), await side.enqueue([newTask("t0069")]));
+      answers.push(await side.one(`b${windows}`));
+      side.now += WINDOW_MS;
+    }
+    return [answers, undefined];
+  },
   "more tasks than are kept folded": async (side) => {
     await side.hold();
     const leases: Completion[] = [];

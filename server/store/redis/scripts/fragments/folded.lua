@@ -20,6 +20,11 @@ local function rank_of(id)
   return struct.unpack(">I6I6", id)
 end
 
+local function higher(high, low, its_high, its_low)
+  if its_high > high or its_high == high and its_low > low then return its_high, its_low end
+  return high, low
+end
+
 local function session_of(value)
   return string.sub(value, LEASE + 2, LEASE + 1 + string.byte(value, LEASE + 1))
 end

@@ -15,8 +15,7 @@ local function straight()
     local value = found[i + 1]
     if not value or string.sub(value, 1, TOKEN) ~= refs[2 * i] or session_of(value) ~= session then return nil end
     bytes = bytes - bytes_of(value)
-    local its_high, its_low = rank_of(ids[i])
-    if its_high > high or its_high == high and its_low > low then high, low = its_high, its_low end
+    high, low = higher(high, low, rank_of(ids[i]))
   end
   -- Removing comes first: a store without memory refuses a script whose first write adds something.
   call("HDEL", FOLDED, unpack(ids))

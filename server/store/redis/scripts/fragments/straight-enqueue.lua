@@ -1,6 +1,19 @@
 -- use: folded
 -- use: ended
 -- use: records
+-- From which window on it will be known what ended; and the highest rank of what did, if that is little enough to be looked at.
+local function ended_before(window_ms)
+  local high, low = 0, 0
+  for _, window in ipairs(window_ms > 0 and call("ZRANGE", WINDOWS, 0, -1) or {}) do
+    local few = call("HLEN", ENDED .. window) < FILLED_FROM
+    local ids = few and call("HKEYS", ENDED .. window)
+    -- It may be in windows up to the next one, as clocks differ.
+    if not few or ids[1] == SHARDED then return math.floor(now_ms / window_ms) + 2, 0, 0 end
+    for i = 1, #ids do high, low = higher(high, low, rank_of(ids[i])) end
+  end
+  return 0, high, low
+end
+
 -- Folds the topic, if nothing in it waits or is leased.
 local function fold(window_ms)
   if call("EXISTS", READY, SEGMENTS) > 0 then return false end
@@ -13,11 +26,9 @@ local function fold(window_ms)
   end
   local holders = call("HGETALL", HOLDERS)
   if others > at_rest or #holders > 2 * HOLDERS_MAX or call("HGET", SETTINGS, "paused") == "1" then return false end
-  -- What ended before may be in windows up to the next one, as clocks differ.
-  local known_from = 0
-  if window_ms > 0 and call("EXISTS", WINDOWS) > 0 then known_from = math.floor(now_ms / window_ms) + 2 end
+  local known_from, high, low = ended_before(window_ms)
   local fields = { STATE, struct.pack(STATE_FORMAT, counters[1], counters[2], counters[3], counters[4], counters[5],
-    0, others > 0 and 1 or 0, known_from, 0, 0) }
+    0, others > 0 and 1 or 0, known_from, high, low) }
   for i = 1, #holders, 2 do put(fields, " " .. holders[i], string.match(holders[i + 1], "^[^\n]*")) end
   call("HSET", FOLDED, unpack(fields))
   return true
