@@ -25,8 +25,10 @@ import { JOURNAL_NAME } from "./journal.js";
 import { PROBE_FILE, RESERVE_FILE } from "./reserve.js";
 
 const MARKER_FILE = "store.json";
-/** Rises when a version can no longer read what an older one wrote. */
-const LAYOUT = 1;
+/** Rises with every change that an older version would misread. In 2, tasks that went straight to a worker have no status. */
+const LAYOUT = 2;
+/** The layouts that are taken over as they are. */
+const LAYOUTS_BEFORE: readonly number[] = [1];
 
 const OURS: ReadonlySet<string> = new Set([
   MARKER_FILE,
@@ -74,13 +76,16 @@ export function claimFolder(dir: string, namespace: string): "holds a store" | "
     return "is new";
   }
   const marker = readMarker(dir);
-  if (marker.layout !== LAYOUT) {
+  if (marker.layout !== LAYOUT && !LAYOUTS_BEFORE.includes(marker.layout)) {
     throw refusal(dir, `holds a store of layout ${marker.layout}; this version of taskqueue reads layout ${LAYOUT}`);
   }
   if (marker.namespace !== namespace) {
     throw refusal(dir, `holds namespace ${JSON.stringify(marker.namespace)}, not ${JSON.stringify(namespace)}`);
   }
-  if (marker.finished) return "holds a store";
+  if (marker.finished) {
+    if (marker.layout !== LAYOUT) writeMarker(dir, namespace, true);
+    return "holds a store";
+  }
   for (const file of files) if (isOurs(file) && file !== MARKER_FILE) rmSync(join(dir, file));
   return "is new";
 }

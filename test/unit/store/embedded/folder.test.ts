@@ -109,10 +109,19 @@ test("another namespace, and another layout, are refused", async () => {
   await filled();
   await expectRefused(/holds namespace "default", not "other"/, { namespace: "other" });
   const marker = join(dir, "store.json");
-  writeFileSync(marker, readFileSync(marker, "utf8").replace('"layout": 1', '"layout": 7'));
+  writeFileSync(marker, readFileSync(marker, "utf8").replace('"layout": 2', '"layout": 7'));
   await expectRefused(/layout 7/);
   writeFileSync(marker, "not JSON");
   await expectRefused(/unreadable store\.json/);
+});
+
+test("a folder of the layout before is taken over, and marked as of this one", async () => {
+  await filled();
+  const marker = join(dir, "store.json");
+  const now = readFileSync(marker, "utf8");
+  writeFileSync(marker, now.replace('"layout": 2', '"layout": 1'));
+  expect(await ready()).toBe(100);
+  expect(readFileSync(marker, "utf8")).toBe(now);
 });
 
 test("damaged and missing files are told, and nothing is made anew in their place", async () => {
