@@ -114,15 +114,24 @@ async function attach(address: string): Promise<void> {
 /** Hands back what it holds, and waits a little for the broker to end the stream. */
 async function leave(outgoing: Outgoing, hangUp: AbortController): Promise<void> {
   if (current === outgoing) {
-    for (const { token, outcome } of leases.values()) {
-      if (outcome === undefined) recorder.record({ kind: "lease:released", token });
-    }
+    giveUp();
     current = undefined;
     outgoing.send({ $case: "goodbye", value: {} });
     outgoing.close();
     await pause(systemClock, 2_000, hangUp.signal);
   }
   hangUp.abort();
+}
+
+let hasGivenUp = false;
+
+/** What runs is handed back: by a goodbye, or by staying away. */
+function giveUp(): void {
+  if (hasGivenUp) return;
+  hasGivenUp = true;
+  for (const { token, outcome } of leases.values()) {
+    if (outcome === undefined) recorder.record({ kind: "lease:released", token });
+  }
 }
 
 function hello() {
@@ -145,7 +154,7 @@ function receive(response: LeaseResponse, outgoing: Outgoing): void {
     if (leases.has(leaseToken)) recorder.record({ kind: "run:aborted", token: leaseToken, reason: known });
   }
   // What crossed its goodbye on the way is handed back with the rest.
-  if (current === outgoing) for (const task of leased) void run(task);
+  if (!hasGivenUp) for (const task of leased) void run(task);
   if (delivery > 0 || heartbeat > 0) outgoing.update([], { received: delivery, slots: free(), heartbeat });
   if (random.chance(0.1)) outgoing.update([], { renew: past.slice(-3) });
 }
@@ -211,5 +220,6 @@ for (let turn = 0; !isOver; turn++) {
   await attach(addresses[turn % addresses.length] ?? "");
   await pause(systemClock, random.int(0, 150));
 }
+giveUp();
 recorder.close();
 process.exit(0);
