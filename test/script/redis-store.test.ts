@@ -53,7 +53,7 @@ test("it refuses a namespace of another layout", async () => {
   await expect(new RedisStore({ url, namespace }).open()).rejects.toThrow('has the layout "5"');
 });
 
-test.each(["1", "2"])(
+test.each(["1", "2", "3"])(
   "it takes over a namespace of layout %s, with what waits in it, and marks it as its own",
   async (layout) => {
     const { url } = await sharedRedis();

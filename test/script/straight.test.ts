@@ -1,7 +1,7 @@
 /** Tasks that go straight to a worker: what calls are answered, and what they leave, is what the whole script would. */
 import { expect, test } from "vitest";
 import { packRefs } from "../../server/store/redis/packing.js";
-import { CALL_STRAIGHT, type Script } from "../../server/store/redis/script.js";
+import { CALL_STRAIGHT, type Script, scriptParts } from "../../server/store/redis/script.js";
 import { complete } from "../../server/store/redis/scripts/complete.js";
 import { configure } from "../../server/store/redis/scripts/configure.js";
 import { describe } from "../../server/store/redis/scripts/describe.js";
@@ -9,6 +9,7 @@ import { enqueue, enqueueCall } from "../../server/store/redis/scripts/enqueue.j
 import { fail } from "../../server/store/redis/scripts/fail.js";
 import { hold } from "../../server/store/redis/scripts/hold.js";
 import type { Completion, NewTask, SessionRef } from "../../server/store/store.js";
+import { files } from "../support/source.js";
 import { FOREIGN_TOKEN, NOW, newTask, newTasks, sessionId } from "../support/task-factory.js";
 import { ScriptFixture, TOPIC } from "./script-fixture.js";
 
@@ -352,4 +353,14 @@ test("hundreds of them, through all forms that a window has", async () => {
   const unusual = side.words.slice(0, -2).filter((word) => word !== "straight");
   // The first of a window, the one that makes it a table, the one that divides it, and the first of each shard.
   expect(unusual.length).toBeLessThan(20);
+});
+
+const topicScripts = files("server/store/redis/scripts", ".lua")
+  .filter((path) => !path.includes("/fragments/"))
+  .map((path) => path.replace(/^.*\/|\.lua$/g, ""))
+  .filter((name) => scriptParts(name).fragments.some((fragment) => fragment.name === "topic"));
+
+test("every script of a topic unfolds it first, but for describe, which reads both forms", () => {
+  expect(topicScripts.length).toBeGreaterThan(20);
+  expect(topicScripts.filter((name) => !scriptParts(name).unfolds)).toEqual(["describe"]);
 });

@@ -1,6 +1,7 @@
 /**
- * enqueue: the only way into a topic. Written for speed: a task costs one row,
- * its status, which also tells whether the id is new, and its share of a row of bodies.
+ * enqueue: the only way into a topic. Written for speed: a task that waits costs
+ * one row, its status, which also tells whether the id is new, and its share of a row of bodies; one that goes straight to a worker
+ * the share alone.
  */
 import type { TaskId } from "../../domain/ids.js";
 import type { Millis } from "../../domain/task.js";
