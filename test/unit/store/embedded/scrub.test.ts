@@ -1,13 +1,11 @@
 /** What a scrub does about damage, which here is done to the tables by hand. */
-import { join } from "node:path";
 import { expect, test } from "vitest";
 import type { Change } from "../../../../server/store/embedded/change.js";
-import { LmdbFile } from "../../../../server/store/embedded/database.js";
 import { externalKey, nameKey, topicBounds } from "../../../../server/store/embedded/keys.js";
-import { State, VERBS } from "../../../../server/store/embedded/verbs.js";
+import { VERBS } from "../../../../server/store/embedded/verbs.js";
 import { encodeRecord } from "../../../../server/store/record.js";
 import type { ScrubProblem } from "../../../../server/store/store.js";
-import { removeFolder, temporaryFolder } from "../../../support/guardian.js";
+import { openEmbeddedState } from "../../../support/embedded-state.js";
 import { NOW, newSession, newTask, newTasks, sessionId, topicName } from "../../../support/task-factory.js";
 
 const TOPIC = topicName("clicks");
@@ -16,10 +14,8 @@ const session = { id: sessionId("worker-1"), epoch: 1 };
 
 /** One completed task that is kept, one leased, two ready, one scheduled. */
 function openState() {
-  const folder = temporaryFolder();
-  const file = new LmdbFile(join(folder, "data.mdb"));
-  file.begin();
-  const state = new State(file.tables);
+  const opened = openEmbeddedState();
+  const { state } = opened;
   VERBS.openSession(state, newSession(session.id, [TOPIC]));
   const kept = newTask("kept", { retentionMs: 60_000, externalId: "order", priority: -1 });
   const tasks = [kept, ...newTasks(3), newTask("later", { dueAtMs: NOW + 5000 })];
@@ -54,11 +50,7 @@ function openState() {
     damage,
     finds,
     walk,
-    async [Symbol.asyncDispose]() {
-      await file.abort();
-      await file.close();
-      removeFolder(folder);
-    },
+    [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose](),
   };
 }
 

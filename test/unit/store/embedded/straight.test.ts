@@ -1,11 +1,9 @@
 /** Tasks that went straight to a worker: nothing but their leases tells that their ids are in use. */
-import { join } from "node:path";
 import { expect, test } from "vitest";
-import { LmdbFile } from "../../../../server/store/embedded/database.js";
 import { nameKey } from "../../../../server/store/embedded/keys.js";
-import { State, VERBS } from "../../../../server/store/embedded/verbs.js";
+import { VERBS } from "../../../../server/store/embedded/verbs.js";
 import { encodeRecord } from "../../../../server/store/record.js";
-import { removeFolder, temporaryFolder } from "../../../support/guardian.js";
+import { openEmbeddedState } from "../../../support/embedded-state.js";
 import { NOW, newSession, newTask, sessionId, taskId, topicName } from "../../../support/task-factory.js";
 
 const TOPIC = topicName("clicks");
@@ -13,10 +11,8 @@ const WINDOW_MS = 30_000;
 const session = { id: sessionId("worker-1"), epoch: 1 };
 
 function openState() {
-  const folder = temporaryFolder();
-  const file = new LmdbFile(join(folder, "data.mdb"));
-  file.begin();
-  const state = new State(file.tables);
+  const opened = openEmbeddedState();
+  const { state } = opened;
   VERBS.openSession(state, newSession(session.id, [TOPIC]));
   const enqueue = (ids: readonly string[], { limit = ids.length, now = NOW } = {}) => {
     const tasks = ids.map((id) => newTask(id));
@@ -36,7 +32,7 @@ function openState() {
     VERBS.scrub(state, TOPIC, { now: NOW, endedWindowMs: WINDOW_MS, repair: false, limit: 1_000 }).problems;
   const hasStatus = (id: string) => {
     const { number } = state.topics.find(TOPIC);
-    return file.tables.status.get(nameKey(number, taskId(id))) !== undefined;
+    return state.tables.status.get(nameKey(number, taskId(id))) !== undefined;
   };
   return {
     state,
@@ -48,11 +44,7 @@ function openState() {
       state.topics.save();
       state.topics.forget();
     },
-    async [Symbol.asyncDispose]() {
-      await file.abort();
-      await file.close();
-      removeFolder(folder);
-    },
+    [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose](),
   };
 }
 
