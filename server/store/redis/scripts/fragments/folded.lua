@@ -20,8 +20,12 @@ local function rank_of(id)
   return struct.unpack(">I6I6", id)
 end
 
+local function is_higher(high, low, than_high, than_low)
+  return high > than_high or high == than_high and low > than_low
+end
+
 local function higher(high, low, its_high, its_low)
-  if its_high > high or its_high == high and its_low > low then return its_high, its_low end
+  if is_higher(its_high, its_low, high, low) then return its_high, its_low end
   return high, low
 end
 

@@ -42,7 +42,7 @@ local function any_ended(window_ms, ids, known_from, last_high, last_low)
     local all_newer = true
     for i = 1, #ids do
       local high, low = rank_of(ids[i])
-      all_newer = all_newer and (high > last_high or high == last_high and low > last_low)
+      all_newer = all_newer and is_higher(high, low, last_high, last_low)
     end
     if all_newer then return false end
   end
