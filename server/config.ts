@@ -191,7 +191,7 @@ export const OPTIONS = {
   heartbeatMs: option(
     "--heartbeat",
     duration(DEFAULTS.heartbeatMs, 20, HOUR),
-    "how long a worker may be quiet before it is asked for a sign of life; at most half of --session-timeout",
+    "how long a worker with tasks may be quiet before it is asked for a sign of life; at most half of --session-timeout",
   ),
   sweepMs: option(
     "--sweep",

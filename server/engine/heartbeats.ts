@@ -9,6 +9,11 @@ import type { WorkerSession } from "./worker-session.js";
 
 /** How many times per heartbeat it is looked who is due. */
 export const LOOKS_PER_HEARTBEAT = 8;
+/**
+ * How much longer a worker may be quiet that holds nothing: nobody waits for it, and most of what idle workers cost is
+ * being asked. With a heartbeat of half the session timeout, workers still hear of the broker within that.
+ */
+const UNLEASED_FACTOR = 1.5;
 
 export class Heartbeats {
   readonly #context: EngineContext;
@@ -43,9 +48,10 @@ export class Heartbeats {
 
   #look(session: WorkerSession, now: number): void {
     const { heartbeatMs, sessionTimeoutMs } = this.#context.options;
-    const { askedAt, heardAt } = session;
+    const { askedAt, heardAt, heldCount } = session;
     if (askedAt === undefined) {
-      if (now - heardAt >= heartbeatMs) session.ask(this.#number);
+      const quietMs = heldCount > 0 ? heartbeatMs : UNLEASED_FACTOR * heartbeatMs;
+      if (now - heardAt >= quietMs) session.ask(this.#number);
     } else if (now - askedAt > sessionTimeoutMs) {
       this.#onSilent(session);
     }

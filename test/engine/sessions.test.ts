@@ -268,7 +268,7 @@ describe("a silent worker", () => {
 
   test("may be stuck for as long as a session lasts, whenever that begins", async () => {
     await using engine = await TestEngine.start();
-    for (const quietMs of [0, HEARTBEAT_MS / 2, HEARTBEAT_MS - 1]) {
+    for (const quietMs of [0, HEARTBEAT_MS / 2, HEARTBEAT_MS - 1, 1.5 * HEARTBEAT_MS - 1]) {
       const worker = await engine.attach();
       worker.say();
       await engine.clock.advance(quietMs);
@@ -278,9 +278,28 @@ describe("a silent worker", () => {
     }
   });
 
-  test("that says something is asked only when it is quiet again", async () => {
+  test("that holds nothing may be quiet for longer, until it is given a task", async () => {
     await using engine = await TestEngine.start();
     const worker = await engine.attach();
+    worker.say();
+    await engine.clock.advance(1.5 * HEARTBEAT_MS - 1);
+    expect((await worker.read()).heartbeats).toEqual([]);
+    await engine.enqueue(["a"]);
+    await engine.clock.advance(LATE_MS);
+    expect((await worker.read()).heartbeats).toHaveLength(1);
+    worker.complete("a");
+    await engine.clock.advance(1.5 * HEARTBEAT_MS + LATE_MS);
+    expect((await worker.read()).heartbeats).toHaveLength(2);
+    // Asked once and given a task: it owes one and the same answer.
+    await engine.enqueue(["b"]);
+    await engine.clock.advance(TIMEOUT_MS + LATE_MS);
+    expect(worker.ended).toBe("silent");
+  });
+
+  test("that says something is asked only when it is quiet again", async () => {
+    await using engine = await TestEngine.start();
+    await engine.enqueue(["a"]);
+    const worker = await (await engine.attach()).read();
     for (let round = 0; round < 10; round += 1) {
       await engine.clock.advance(HEARTBEAT_MS / 2);
       worker.say();
