@@ -115,7 +115,7 @@ export class Broker {
       clock,
       log,
       random,
-      turn: new Turn(),
+      turn: new Turn(clock),
       retries: new Retries(clock),
       options: this.options,
       now,

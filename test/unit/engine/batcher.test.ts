@@ -1,14 +1,15 @@
 import { describe, expect, test } from "vitest";
 import { Batcher, type BatcherOptions } from "../../../server/engine/batcher.js";
 import { Turn } from "../../../server/lib/turn.js";
-import { settle } from "../../support/clock.js";
+import { ManualClock, settle } from "../../support/clock.js";
 
 /** A batcher of numbers that weigh what they are; its calls end when the test says so. */
 function rig(options: Pick<BatcherOptions<number>, "weightMax" | "weightShared" | "itemsShared" | "callsMax">) {
   const calls: number[][] = [];
   const open: (() => void)[] = [];
+  const clock = new ManualClock();
   const batcher = new Batcher<number>({
-    turn: new Turn(),
+    turn: new Turn(clock),
     weigh: (item) => item,
     ...options,
     run: (items) => {
@@ -20,7 +21,7 @@ function rig(options: Pick<BatcherOptions<number>, "weightMax" | "weightShared" 
     open.shift()?.();
     await settle();
   };
-  return { batcher, calls, end };
+  return { batcher, calls, end, clock };
 }
 
 describe("a batcher", () => {
@@ -36,12 +37,14 @@ describe("a batcher", () => {
   });
 
   test("lets a lone item go before further input is read, unless the latest call was for more than one", async () => {
-    const { batcher, calls, end } = rig({ weightMax: 100, callsMax: 2 });
-    const callsByNextInput = (...items: number[]) =>
-      new Promise((resolve) => {
+    const { batcher, calls, end, clock } = rig({ weightMax: 100, callsMax: 2 });
+    const callsByNextInput = async (...items: number[]) => {
+      await clock.advance(1);
+      return new Promise((resolve) => {
         setImmediate(() => resolve(calls.length));
         for (const item of items) batcher.add(item);
       });
+    };
     expect(await callsByNextInput(1)).toBe(1);
     await end();
     expect(await callsByNextInput(2, 3)).toBe(2);
