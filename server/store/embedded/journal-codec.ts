@@ -13,6 +13,7 @@ import { decodeRecord } from "../record.js";
 import type { Completion, Demand } from "../store.js";
 import type { Ending } from "./change.js";
 import type { EnqueueOptions, NewRecord } from "./enqueue.js";
+import { ENTRY_HEAD_BYTES } from "./journal.js";
 
 /** In the order of their numbers, from 1. */
 export const JOURNALED = [
@@ -46,28 +47,48 @@ export type Journaled = (typeof JOURNALED)[number];
 
 const NUMBERS = Object.fromEntries(JOURNALED.map((verb, index) => [verb, index + 1]));
 const INITIAL_BYTES = 64 * 1024;
-/** A buffer that grew larger for one entry is not kept. */
+/** A buffer that grew larger is not kept. */
 const KEPT_BYTES_MAX = 4 * 1024 * 1024;
 
-/** Writes one entry at a time, into memory that the next one overwrites. */
+/** Writes entries one after the other, into memory that is used again once it is cleared. */
 export class EntryWriter {
   #buffer = Buffer.allocUnsafeSlow(INITIAL_BYTES);
   #at = 0;
-  #start = 0;
+  #starts: number[] = [];
 
-  /** Begins an entry; `reserved` bytes before it are the caller's. */
-  begin(verb: Journaled, reserved: number): this {
-    if (this.#buffer.length > KEPT_BYTES_MAX) this.#buffer = Buffer.allocUnsafeSlow(INITIAL_BYTES);
-    this.#at = reserved;
-    this.#start = reserved;
+  /** Begins an entry, after room for its head. */
+  begin(verb: Journaled): this {
+    this.#starts.push(this.#at);
+    this.#room(ENTRY_HEAD_BYTES);
+    this.#at += ENTRY_HEAD_BYTES;
     this.#byte(NUMBERS[verb] ?? 0);
     return this;
   }
 
-  /** The reserved bytes and the entry. */
-  end(): Buffer {
-    assert(this.#at > this.#start);
+  /** The entries, each after room for its head. */
+  get written(): Buffer {
     return this.#buffer.subarray(0, this.#at);
+  }
+
+  /** Where each entry begins. */
+  get starts(): readonly number[] {
+    return this.#starts;
+  }
+
+  get length(): number {
+    return this.#at;
+  }
+
+  /** Drops the entries that begin there or later. */
+  cut(length: number): void {
+    this.#at = length;
+    while ((this.#starts.at(-1) ?? -1) >= length) this.#starts.pop();
+  }
+
+  clear(): void {
+    if (this.#buffer.length > KEPT_BYTES_MAX) this.#buffer = Buffer.allocUnsafeSlow(INITIAL_BYTES);
+    this.#at = 0;
+    this.#starts = [];
   }
 
   json(args: readonly unknown[]): this {

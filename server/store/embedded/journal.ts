@@ -25,7 +25,6 @@ export class Journal {
   readonly #file: number;
   #length = 0;
   #synced = 0;
-  #lastEntry = 0;
   #syncing: Promise<void> | undefined;
 
   constructor(dir: string, number: number) {
@@ -38,28 +37,32 @@ export class Journal {
     return this.#length;
   }
 
-  /** Adds an entry, which stands in `bytes` after room for its head. When it throws, nothing was added. */
-  append(bytes: Buffer): void {
-    const length = bytes.length - ENTRY_HEAD_BYTES;
-    bytes.writeUInt32BE(length, 0);
-    bytes.writeUInt32BE(crc32(bytes.subarray(ENTRY_HEAD_BYTES)), 4);
-    const start = this.#length;
+  /**
+   * Adds entries with one write. They begin at `starts`, each with room for its
+   * head. When it throws, nothing was added.
+   */
+  append(bytes: Buffer, starts: readonly number[]): void {
+    starts.forEach((start, index) => {
+      const entry = bytes.subarray(start + ENTRY_HEAD_BYTES, starts[index + 1]);
+      bytes.writeUInt32BE(entry.length, start);
+      bytes.writeUInt32BE(crc32(entry), start + 4);
+    });
+    const before = this.#length;
     try {
       for (let done = 0; done < bytes.length; ) {
-        done += writeSync(this.#file, bytes, done, bytes.length - done, start + done);
+        done += writeSync(this.#file, bytes, done, bytes.length - done, before + done);
       }
     } catch (error) {
-      ftruncateSync(this.#file, start);
+      ftruncateSync(this.#file, before);
       throw error;
     }
-    this.#lastEntry = start;
-    this.#length = start + bytes.length;
+    this.#length = before + bytes.length;
   }
 
-  /** Takes the last entry back: its verb was not applied. */
-  dropLast(): void {
-    ftruncateSync(this.#file, this.#lastEntry);
-    this.#length = this.#lastEntry;
+  /** Takes back the entries from there on: their verbs were not applied, and no sync has begun since they were added. */
+  cut(length: number): void {
+    ftruncateSync(this.#file, length);
+    this.#length = length;
   }
 
   /** Resolves when all entries added before the call are on the disk. */

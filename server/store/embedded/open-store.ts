@@ -1,11 +1,11 @@
 /**
  * An embedded store while it is open: how verbs come to be done and kept.
  *
- * A verb is written to the journal, then applied to lmdb's open transaction,
- * then answered; with sync "always" the answer waits until the journal is on the
- * disk. Every now and then the transaction is committed and a checkpoint made of
- * it, and the journal begins anew. While that commit happens, for some
- * milliseconds, verbs wait at the gate.
+ * A verb is written to the journal, together with the others of its turn, then
+ * applied to lmdb's open transaction, then answered; with sync "always" the
+ * answer waits until the journal is on the disk. Every now and then the
+ * transaction is committed and a checkpoint made of it, and the journal begins
+ * anew. While that commit happens, for some milliseconds, verbs wait at the gate.
  *
  * When something goes wrong within a verb or a commit, the transaction is given
  * up, and the journal replayed onto the last commit: memory and lmdb never stay
@@ -18,12 +18,13 @@ import { TaskqueueError } from "../../domain/errors.js";
 import type { Clock } from "../../lib/clock.js";
 import type { Log } from "../../lib/log.js";
 import type { Wake } from "../store.js";
+import { type Call, CallQueue, type Keeper } from "./call-queue.js";
 import { Checkpoints, DATA_FILE, restore } from "./checkpoint.js";
 import { LmdbFile } from "./database.js";
 import { isFull, openError, storeError } from "./disk-errors.js";
 import { claimFolder, finishFolder, makeFolder } from "./folder.js";
 import { type FolderLock, lockFolder } from "./folder-lock.js";
-import { ENTRY_HEAD_BYTES, Journal, journalsIn, removeJournal } from "./journal.js";
+import { Journal, journalsIn, removeJournal } from "./journal.js";
 import { EntryWriter, type Journaled } from "./journal-codec.js";
 import { openStores } from "./open-stores.js";
 import { replayAll, replayOne } from "./replay.js";
@@ -42,16 +43,6 @@ export interface OpenOptions {
   readonly random: () => number;
   /** Called after the change, in a turn of its own. */
   readonly wake: (message: Wake) => void;
-}
-
-/** A verb on its way. */
-export interface Call<Answer> {
-  readonly verb: Journaled;
-  /** Writes the arguments down. */
-  readonly write: (entry: EntryWriter) => EntryWriter;
-  readonly apply: (state: State) => Answer;
-  /** Whether there is something to do; when not, the verb is applied as a mere question. */
-  readonly changes?: (state: State) => boolean;
 }
 
 /** These take new things in: they are refused while the reserve is out. */
@@ -82,7 +73,7 @@ export class OpenStore {
   readonly #state: State;
   readonly #checkpoints: Checkpoints;
   readonly #reserve: Reserve;
-  readonly #entry = new EntryWriter();
+  readonly #calls: CallQueue;
   #journal: Journal;
   /** Verbs wait for this while lmdb's transaction is not open. Never rejects. */
   #gate: Promise<void> | undefined;
@@ -146,11 +137,12 @@ export class OpenStore {
     this.#reserve = new Reserve({ dir, isKept, clock, log, freeBytes: () => file.freeBytes() });
     this.#checkpoints = new Checkpoints(dir, lastCheckpoint, isKept);
     this.#journal = new Journal(dir, journal);
+    this.#calls = new CallQueue(this.#keeper(), new EntryWriter());
   }
 
   async close(): Promise<void> {
     if (!openStores.delete(this)) return;
-    while (this.#checkpoint !== undefined || this.#gate !== undefined) await (this.#checkpoint ?? this.#gate);
+    while ((this.#calls.carryOut() ?? this.#checkpoint) !== undefined) await (this.#gate ?? this.#checkpoint);
     this.#cancelTimer?.();
     try {
       if (this.#failure === undefined && this.#dirtySince !== undefined) {
@@ -178,32 +170,35 @@ export class OpenStore {
     await this.#file.close();
   }
 
-  async run<Answer>({ verb, write, apply, changes }: Call<Answer>): Promise<Answer> {
-    while (this.#gate !== undefined) await this.#gate;
-    if (this.#failure !== undefined) throw this.#failure;
-    const state = this.#state;
-    if (changes !== undefined && !this.#ask(changes)) return this.#ask(apply);
-    if (TAKING.has(verb)) this.#reserve.requireRoom();
-    this.#append(verb, write);
-    const journal = this.#journal;
-    let answer: Answer;
-    try {
-      answer = apply(state);
-    } catch (error) {
-      this.#giveUp("drop the last entry");
-      throw storeError(error);
-    }
-    for (const message of state.wakes) queueMicrotask(() => this.#options.wake(message));
-    state.wakes = [];
-    this.#schedule();
-    if (this.#options.sync === "always") await this.#synced(journal);
-    return answer;
+  run<Answer>(call: Call<Answer>): Promise<Answer> {
+    return this.#calls.add(call);
   }
 
+  /** Answers from the state after the calls before it. */
   async read<Answer>(question: (state: State) => Answer): Promise<Answer> {
-    while (this.#gate !== undefined) await this.#gate;
+    for (let gate = this.#calls.carryOut(); gate !== undefined; gate = this.#calls.carryOut()) await gate;
     if (this.#failure !== undefined) throw this.#failure;
     return this.#ask(question);
+  }
+
+  #keeper(): Keeper {
+    return {
+      state: this.#state,
+      gate: () => this.#gate,
+      failure: () => this.#failure,
+      admit: (verb) => {
+        if (TAKING.has(verb)) this.#reserve.requireRoom();
+      },
+      ask: (question) => this.#ask(question),
+      append: (entries, verbs) => this.#append(entries, verbs),
+      wake: (message) => this.#options.wake(message),
+      applied: () => {
+        const journal = this.#journal;
+        this.#schedule();
+        return this.#options.sync === "always" ? this.#synced(journal) : undefined;
+      },
+      giveUp: (from) => this.#giveUp(from),
+    };
   }
 
   #ask<Answer>(question: (state: State) => Answer): Answer {
@@ -212,7 +207,7 @@ export class OpenStore {
     } catch (error) {
       const known = storeError(error);
       // A write that failed within lmdb shows at the next read.
-      if (known !== error) this.#giveUp("keep all entries");
+      if (known !== error) this.#giveUp();
       throw known;
     }
   }
@@ -228,18 +223,20 @@ export class OpenStore {
     }
   }
 
-  #append(verb: Journaled, write: (entry: EntryWriter) => EntryWriter): void {
-    const bytes = write(this.#entry.begin(verb, ENTRY_HEAD_BYTES)).end();
+  #append(entries: EntryWriter, verbs: readonly Journaled[]): number | "no room" {
+    const at = this.#journal.length;
     try {
-      this.#journal.append(bytes);
+      this.#journal.append(entries.written, entries.starts);
+      return at;
     } catch (error) {
       if (!isFull(error, this.#dir)) throw storeError(error);
-      if (TAKING.has(verb) || !this.#reserve.release()) {
+      if (verbs.length > 1) return "no room";
+      if (verbs.some((verb) => TAKING.has(verb)) || !this.#reserve.release()) {
         // Winding the journal up frees its room.
         if (this.#checkpoint === undefined && this.#dirtySince !== undefined) this.#startCheckpoint();
         throw storeError(error);
       }
-      this.#append(verb, write);
+      return this.#append(entries, verbs);
     }
   }
 
@@ -280,13 +277,13 @@ export class OpenStore {
     if (this.#failure !== undefined || this.#dirtySince === undefined) return;
     const isOld = this.#options.clock.monotonic() - this.#dirtySince >= CHECKPOINT_MS;
     if (isOld && this.#checkpoint === undefined) this.#startCheckpoint();
-    else this.#schedule();
+    this.#schedule();
   }
 
-  /** Only to be called when the verb in progress has done its work, or will do none. */
+  /** Only to be called when the verb in progress has done its work, or will do none. Not while the state is rebuilt. */
   #startCheckpoint(): void {
     const { clock } = this.#options;
-    if (clock.monotonic() < this.#checkpointNotBefore) return;
+    if (this.#gate !== undefined || clock.monotonic() < this.#checkpointNotBefore) return;
     this.#checkpoint = this.#makeCheckpoint()
       .catch((error: unknown) => {
         if (!isFull(error, this.#dir)) return this.#fail(error);
@@ -358,11 +355,12 @@ export class OpenStore {
     replayOne(this.#state, this.#dir, this.#journal.number);
   }
 
-  #giveUp(how: "drop the last entry" | "keep all entries"): void {
+  /** Drops the entries from `from` on, if that is given, and rebuilds the state by the others. */
+  #giveUp(from?: number): void {
     this.#state.wakes = [];
     const rebuild = async () => {
       try {
-        if (how === "drop the last entry") this.#journal.dropLast();
+        if (from !== undefined) this.#journal.cut(from);
         await this.#file.abort();
         this.#reload();
       } catch (error) {
