@@ -111,7 +111,7 @@ function decodeMeta(reply: Reply | undefined): Meta {
 export function decodeLeaseAnswer(
   reply: readonly Reply[],
   at: number,
-  call: { readonly now?: number; readonly demands?: readonly Demand[] },
+  call: { readonly now?: number; readonly demands?: readonly Demand[] | undefined },
   fresh?: readonly FreshTask[],
 ): LeaseAnswer {
   const { demands = [] } = call;
@@ -161,7 +161,7 @@ export interface FreshTask {
 }
 
 /** Tasks that went straight from the call that brought them to a worker. */
-export function leaseFresh({ leasedAtMs, firstToken, sessions }: Handout, fresh: readonly FreshTask[]): Leased[] {
+function leaseFresh({ leasedAtMs, firstToken, sessions }: Handout, fresh: readonly FreshTask[]): Leased[] {
   return sessions.map((session, i) => {
     const own = fresh[i];
     assert(own, "more tasks were handed out than were enqueued");

@@ -10,6 +10,7 @@
 import { list } from "./codec.js";
 import { TOPIC_KEYS } from "./keys.js";
 import { unpackReply } from "./packed-reply.js";
+import { writeText } from "./packing.js";
 import { type Argument, CALL_UNFOLD, type Reply, type Source, scriptParts, sourceOf } from "./script.js";
 
 /** A line of a fragment that each call carries out: constants are in capitals, and functions are no values. */
@@ -134,16 +135,4 @@ function bytesMax(args: readonly Argument[]): number {
     else bytes += typeof arg === "string" ? 3 * arg.length : arg.length;
   }
   return bytes;
-}
-
-/** Short texts, which most are, are written faster here than by a call into the engine. */
-function writeText(buffer: Buffer, text: string, at: number): number {
-  if (text.length > 32) return at + buffer.write(text, at);
-  let end = at;
-  for (let i = 0; i < text.length; i++) {
-    const code = text.charCodeAt(i);
-    if (code > 0x7f) return at + buffer.write(text, at);
-    buffer[end++] = code;
-  }
-  return end;
 }

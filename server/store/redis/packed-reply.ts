@@ -19,6 +19,8 @@ export function unpackReply(bytes: Buffer): Reply {
 class Reader {
   readonly #bytes: Buffer;
   #at = 0;
+  /** The latest text that was read: most replies begin with the same word, which is compared in less time than made. */
+  #latest = "";
 
   constructor(bytes: Buffer) {
     this.#bytes = bytes;
@@ -90,12 +92,21 @@ class Reader {
 
   /** Undefined when it is not plain ASCII. */
   #text(from: number): string | undefined {
+    if (this.#isLatest(from)) return this.#latest;
     let text = "";
     for (let at = from; at < this.#at; at++) {
       const code = this.#bytes[at] ?? 0;
       if (code > 0x7f) return undefined;
       text += String.fromCharCode(code);
     }
+    this.#latest = text;
     return text;
+  }
+
+  #isLatest(from: number): boolean {
+    const { length } = this.#latest;
+    if (length !== this.#at - from) return false;
+    for (let i = 0; i < length; i++) if (this.#bytes[from + i] !== this.#latest.charCodeAt(i)) return false;
+    return true;
   }
 }

@@ -16,6 +16,7 @@ import type { Argument } from "./script.js";
 const PRIORITY_BIAS = 2 ** 31;
 const TOKEN_BYTES = 6;
 const NOTHING = Buffer.alloc(0);
+const NO_ARGUMENTS: readonly Argument[] = [];
 
 export interface PackedTasks {
   readonly packed: Buffer;
@@ -27,26 +28,24 @@ export interface PackedTasks {
 
 /** A byte of length, then the id; 4 bytes of length, then the record. */
 export function packTasks(tasks: readonly NewTask[]): PackedTasks {
-  const lines: string[] = [];
-  const sizes: number[] = [];
   let size = 0;
   let allPlain = true;
-  for (const { id, head, spec } of tasks) {
-    const line = encodeHead(head);
+  const lines = tasks.map(({ head }) => encodeHead(head));
+  const sizes = tasks.map(({ id, spec }, i) => {
+    const line = at(lines, i);
     if (line.includes("\t")) allPlain = false;
     const bytes = Buffer.byteLength(line) + spec.length;
-    lines.push(line);
-    sizes.push(bytes);
     size += 5 + id.length + bytes;
-  }
+    return bytes;
+  });
   const packed = Buffer.allocUnsafe(size);
   let end = 0;
   let i = 0;
   for (const { id, spec } of tasks) {
     packed[end] = id.length;
-    end += 1 + packed.write(id, end + 1, "latin1");
+    end = writeText(packed, id, end + 1);
     end = packed.writeUInt32BE(at(sizes, i), end);
-    end += packed.write(at(lines, i), end);
+    end = writeText(packed, at(lines, i), end);
     packed.set(spec, end);
     end += spec.length;
     i += 1;
@@ -54,14 +53,18 @@ export function packTasks(tasks: readonly NewTask[]): PackedTasks {
   return { packed, sizes, allPlain };
 }
 
+export interface PackedExtras {
+  readonly count: number;
+  readonly packed: Buffer;
+}
+
+const NO_EXTRAS: PackedExtras = { count: 0, packed: NOTHING };
+
 /**
  * What is not plain about tasks: 2 bytes of index from 1, 4 of priority, 6 of
  * due moment or 0, 2 of length and the external id. Plain tasks do not appear.
  */
-export function packExtras(
-  tasks: readonly NewTask[],
-  now: number,
-): { readonly count: number; readonly packed: Buffer } {
+export function packExtras(tasks: readonly NewTask[], now: number): PackedExtras {
   const parts: Buffer[] = [];
   let i = -1;
   for (const { head, dueAtMs } of tasks) {
@@ -77,7 +80,7 @@ export function packExtras(
     extra.set(externalId, 14);
     parts.push(extra);
   }
-  return { count: parts.length, packed: parts.length === 0 ? NOTHING : Buffer.concat(parts) };
+  return parts.length === 0 ? NO_EXTRAS : { count: parts.length, packed: Buffer.concat(parts) };
 }
 
 /** Leases by session, as scripts take them, and where each one of the call went. */
@@ -89,7 +92,7 @@ export interface PackedRefs<Ref extends LeaseRef> {
    * Puts what was said of the packed refs into the order of the call. `again`
    * tells the outcome for a lease that came before in the call.
    */
-  unpack<Outcome>(outcomes: readonly Outcome[], again?: (outcome: Outcome) => Outcome): Outcome[];
+  unpack<Outcome>(outcomes: readonly Outcome[], again?: (outcome: Outcome) => Outcome): readonly Outcome[];
 }
 
 /** How many sessions; per session its id, a count, and a byte of length, id and token (6 bytes) for each lease. */
@@ -112,8 +115,8 @@ function areOfOneSession(refs: readonly LeaseRef[], session: SessionId): boolean
   return ids.size === refs.length;
 }
 
-function asTheyCame<Outcome>(outcomes: readonly Outcome[]): Outcome[] {
-  return [...outcomes];
+function asTheyCame<Outcome>(outcomes: readonly Outcome[]): readonly Outcome[] {
+  return outcomes;
 }
 
 function packMixed<Ref extends LeaseRef>(refs: readonly Ref[]): PackedRefs<Ref> {
@@ -155,7 +158,7 @@ function packGroup(refs: readonly LeaseRef[]): Buffer {
   let end = 0;
   for (const { id, token } of refs) {
     buffer[end] = id.length;
-    end += 1 + buffer.write(id, end + 1, "latin1");
+    end = writeText(buffer, id, end + 1);
     // Twelve digits: the number they write, in six bytes.
     end += buffer.write(token, end, "hex");
   }
@@ -169,14 +172,16 @@ function at<Item>(items: readonly Item[], i: number): Item {
 }
 
 /** Session, epoch, limit and bytes of each demand, together not more than a call may hand out. */
-export function demandArgs(demands: readonly Demand[] = []): Argument[] {
-  const args: Argument[] = [];
+export function demandArgs(demands: readonly Demand[] = []): readonly Argument[] {
+  const [first] = demands;
+  if (first === undefined) return NO_ARGUMENTS;
   let left: number = LIMITS.batchMax;
-  for (const { session, limit, bytesMax } of demands) {
-    args.push(session.id, session.epoch, Math.min(limit, left), bytesMax);
-    left = Math.max(0, left - limit);
-  }
-  return args;
+  const argsOf = ({ session, limit, bytesMax }: Demand) => {
+    const granted = Math.min(limit, left);
+    left -= granted;
+    return [session.id, session.epoch, granted, bytesMax];
+  };
+  return demands.length === 1 ? argsOf(first) : demands.flatMap(argsOf);
 }
 
 /** How many tasks the demands of a call ask for. */
@@ -189,10 +194,12 @@ export function wanted(demands: readonly Demand[] = []): number {
 /** Of completions that carry a result: 2 bytes of index from 1, 4 of length and the result. */
 export function packResults(completions: readonly { readonly result?: Uint8Array }[]): Buffer {
   const parts: Uint8Array[] = [];
-  for (const [i, { result }] of completions.entries()) {
+  let index = 0;
+  for (const { result } of completions) {
+    index += 1;
     if (result === undefined) continue;
     const prefix = Buffer.allocUnsafe(6);
-    prefix.writeUInt16BE(i + 1, 0);
+    prefix.writeUInt16BE(index, 0);
     prefix.writeUInt32BE(result.length, 2);
     parts.push(prefix, result);
   }
@@ -228,4 +235,16 @@ export function packTexts(texts: readonly string[]): Buffer {
       return packed;
     }),
   );
+}
+
+/** Returns where the text ends. Short ones, which most are, are written faster here than by a call into the engine. */
+export function writeText(buffer: Buffer, text: string, at: number): number {
+  if (text.length > 32) return at + buffer.write(text, at);
+  let end = at;
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if (code > 0x7f) return at + buffer.write(text, at);
+    buffer[end++] = code;
+  }
+  return end;
 }

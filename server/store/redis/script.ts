@@ -46,7 +46,8 @@ interface Definition<Call, Answer> {
 }
 
 export function defineScript<Call, Answer>(definition: Definition<Call, Answer>): Script<Call, Answer> {
-  return { ...definition, ...sourceOf(load(definition.name)), args: (call) => argsOf(definition.argv, call, []) };
+  const values = Object.values(definition.argv);
+  return { ...definition, ...sourceOf(load(definition.name)), args: (call) => argsOf(values, call, []) };
 }
 
 export function sourceOf(source: string): Source {
@@ -68,6 +69,7 @@ export function defineTopicScript<Call extends TopicCall, Answer>(
   },
 ): Script<Call, Answer> {
   const { name, reply, tasks } = definition;
+  const values = Object.values(definition.argv);
   const script = defineScript<Call, Answer>({
     name,
     keys: (keys, call) => keys.topic(call.topic),
@@ -77,7 +79,7 @@ export function defineTopicScript<Call extends TopicCall, Answer>(
   return {
     ...script,
     ...(tasks === undefined ? {} : { merges: { topic: (call) => call.topic, tasks } }),
-    args: (call, keys) => argsOf(definition.argv, call, [call.now ?? 0, keys.wake, call.topic]),
+    args: (call, keys) => argsOf(values, call, [call.now ?? 0, keys.wake, call.topic]),
   };
 }
 
@@ -93,9 +95,9 @@ export function unexpected(script: string, word: string): never {
   assert.fail(`${script}.lua replied ${JSON.stringify(word)}, which its wrapper does not know`);
 }
 
-function argsOf<Call>(argv: Arguments<Call>, call: Call, args: Argument[]): Argument[] {
-  for (const name in argv) {
-    const value = argv[name]?.(call) ?? "";
+function argsOf<Call>(values: readonly Arguments<Call>[string][], call: Call, args: Argument[]): Argument[] {
+  for (const argument of values) {
+    const value = argument(call);
     if (typeof value === "object" && !Buffer.isBuffer(value)) {
       for (const item of value) args.push(item);
     } else {

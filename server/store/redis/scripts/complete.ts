@@ -8,7 +8,7 @@ export interface CompleteCall extends TopicCall {
   readonly now: number;
   readonly refs: PackedRefs<Completion>;
   readonly endedWindowMs: number;
-  readonly demands?: readonly Demand[];
+  readonly demands?: readonly Demand[] | undefined;
 }
 
 /** Where the leases begin in ARGV, as the header says. */
@@ -22,25 +22,39 @@ export const complete = defineTopicScript<
   tasks: (call) => call.refs.packed.length + wanted(call.demands),
   argv: {
     ended_window_ms: (call) => call.endedWindowMs,
-    results_count: (call) => call.refs.packed.filter(({ result }) => result !== undefined).length,
+    results_count: (call) => resultsOf(call.refs.packed),
     results: (call) => packResults(call.refs.packed),
     first_demand: (call) => FIRST_LEASE + call.refs.args.length,
     leases: (call) => call.refs.args,
     demands: (call) => demandArgs(call.demands),
   },
   reply: (word, rest, call) => {
-    const again = (outcome: CompleteOutcome) => (call.endedWindowMs > 0 ? outcome : "lease_lost");
     switch (word) {
-      case "straight": {
-        const all = call.refs.packed.map((): CompleteOutcome => "completed");
-        return { outcomes: call.refs.unpack(all, again), leased: [], ready: 0, lostSessions: [] };
-      }
+      case "straight":
+        return { outcomes: inOrder(call, call.refs.packed.map(completed)), leased: [], ready: 0, lostSessions: [] };
       case "completed": {
         const packed = outcomes<CompleteOutcome>(rest[0], { c: "completed", l: "lease_lost" });
-        return { outcomes: call.refs.unpack(packed, again), ...decodeLeaseAnswer(rest, 1, call) };
+        return { outcomes: inOrder(call, packed), ...decodeLeaseAnswer(rest, 1, call) };
       }
       default:
         return unexpected("complete", word);
     }
   },
 });
+
+function inOrder(
+  { refs, endedWindowMs }: CompleteCall,
+  packed: readonly CompleteOutcome[],
+): readonly CompleteOutcome[] {
+  return refs.unpack(packed, (outcome) => (endedWindowMs > 0 ? outcome : "lease_lost"));
+}
+
+function completed(): CompleteOutcome {
+  return "completed";
+}
+
+function resultsOf(completions: readonly Completion[]): number {
+  let results = 0;
+  for (const { result } of completions) if (result !== undefined) results += 1;
+  return results;
+}

@@ -1,6 +1,8 @@
 /** Wrapper of enqueue.lua. */
+import assert from "node:assert";
+import { leaseToken } from "../../../domain/ids.js";
 import type { Demand, EnqueueAnswer, NewTask } from "../../store.js";
-import { decodeLeaseAnswer, type FreshTask, leaseFresh, number, text } from "../codec.js";
+import { decodeLeaseAnswer, type FreshTask, number, text } from "../codec.js";
 import { demandArgs, packExtras, packTasks, wanted } from "../packing.js";
 import { defineTopicScript, type TopicCall, unexpected } from "../script.js";
 
@@ -11,7 +13,7 @@ interface EnqueueRequest extends TopicCall {
   readonly endedWindowMs: number;
   readonly tasksMax: number;
   readonly bytesMax: number;
-  readonly demands?: readonly Demand[];
+  readonly demands?: readonly Demand[] | undefined;
 }
 
 export interface EnqueueCall extends EnqueueRequest {
@@ -48,18 +50,8 @@ export const enqueue = defineTopicScript<EnqueueCall, EnqueueAnswer>({
   },
   reply: (word, rest, call) => {
     switch (word) {
-      case "straight": {
-        const created = call.tasks.map(() => true);
-        const sessions = call.tasks.flatMap(() => call.demands?.[0]?.session.id ?? []);
-        const handout = { leasedAtMs: call.now, firstToken: number(rest[0]), sessions };
-        return {
-          kind: "enqueued",
-          created,
-          leased: leaseFresh(handout, freshTasks(call, created)),
-          ready: 0,
-          lostSessions: [],
-        };
-      }
+      case "straight":
+        return wentStraight(call, number(rest[0]));
       case "enqueued": {
         const digits = text(rest[0]);
         const created = call.tasks.map((_, i) => digits === "" || digits[i] === "1");
@@ -74,6 +66,18 @@ export const enqueue = defineTopicScript<EnqueueCall, EnqueueAnswer>({
     }
   },
 });
+
+/** All of them are new, and went to the first one who asked. */
+function wentStraight({ tasks, packed, demands, now }: EnqueueCall, firstToken: number): EnqueueAnswer {
+  const session = demands?.[0]?.session.id;
+  assert(session !== undefined, "tasks went straight to nobody");
+  const leased = tasks.map(({ id, head, spec }, i) => {
+    const token = leaseToken(firstToken + i);
+    const bytes = packed.sizes[i] ?? 0;
+    return { id, session, token, leasedAtMs: now, head, spec, bytes, failures: 0, lostLeases: 0 };
+  });
+  return { kind: "enqueued", created: tasks.map(() => true), leased, ready: 0, lostSessions: [] };
+}
 
 /** The new tasks that are ready, in order: what the script hands out when nothing is before them in the queue. */
 function freshTasks({ tasks, packed, now }: EnqueueCall, created: readonly boolean[]): FreshTask[] {
