@@ -52,7 +52,9 @@ export class Batcher<Item> {
   }
 
   add(item: Item): void {
-    this.#items.push(item);
+    // What is pushed to an empty list makes room for seventeen.
+    if (this.#items.length === 0) this.#items = [item];
+    else this.#items.push(item);
     this.#weight += this.#options.weigh(item);
     if (!this.#scheduled && this.#calls < this.#options.callsMax) this.#schedule();
   }

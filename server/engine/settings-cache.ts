@@ -27,6 +27,11 @@ export class SettingsCache {
     return this.#settings.has(topic);
   }
 
+  /** The topic's settings; undefined when they have not been read. */
+  known(topic: TopicName): TopicSettings | undefined {
+    return this.#settings.get(topic);
+  }
+
   /** The topic's settings as far as they are known here. */
   get(topic: TopicName): TopicSettings {
     return this.#settings.get(topic) ?? UNCONFIGURED;
