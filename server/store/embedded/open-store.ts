@@ -383,7 +383,12 @@ export class OpenStore {
 
 /** Commits, and begins anew. When it throws, no transaction is open. */
 async function saveFile(state: State, file: LmdbFile): Promise<void> {
-  state.topics.save();
+  try {
+    state.topics.save();
+  } catch (error) {
+    await file.abort();
+    throw error;
+  }
   await file.commit();
   file.begin();
 }

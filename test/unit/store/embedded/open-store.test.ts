@@ -1,8 +1,9 @@
 /** Calls of one turn on a whole store: what they see of each other, and what one that fails does to the others. */
 import { readdirSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { EmbeddedStore } from "../../../../server/store/embedded/embedded-store.js";
+import { Topics } from "../../../../server/store/embedded/topic-state.js";
 import { removeFolder, temporaryFolder } from "../../../support/guardian.js";
 import { plain, takeSnapshot } from "../../../support/snapshot.js";
 import { NOW, newSession, newTasks, topicName } from "../../../support/task-factory.js";
@@ -93,5 +94,21 @@ test("a store that is closed carries out what was called before", async () => {
   await closed;
   const again = await opened();
   expect(await ready(again)).toBe(20);
+  await again.close();
+});
+
+test("figures that cannot be written before a commit are written at the next", async () => {
+  const store = await opened();
+  await enqueue(store, "a");
+  const full = Object.assign(new Error("there is no space left on device"), { code: "ENOSPC" });
+  const save = vi.spyOn(Topics.prototype, "save").mockImplementationOnce(() => {
+    throw full;
+  });
+  // A store that is closed commits; when that fails the journal has all there is.
+  await store.close();
+  expect(save).toHaveBeenCalledOnce();
+  save.mockRestore();
+  const again = await opened();
+  expect(await ready(again)).toBe(10);
   await again.close();
 });
