@@ -85,6 +85,7 @@ export class Fixture {
   readonly endedWindowMs = DEFAULTS.endedWindowMs;
   closed = false;
   readonly #markers: readonly string[];
+  #marked = 0;
 
   constructor(store: Store, nodes: number) {
     this.store = store;
@@ -244,13 +245,15 @@ export class Fixture {
    * The wakes that `act` causes, in their order. Before and after it come
    * markers, `settings` messages of other topics: messages of one node follow
    * their changes in order, so whatever was to come has come when the last marker
-   * of each node is there.
+   * of each node is there. Each time they are others, as one that was set twice may
+   * come again after it was seen.
    */
   async wakes(act: () => Promise<unknown>): Promise<Wake[]> {
     const received: Wake[] = [];
+    this.#marked += 1;
     const stop = this.store.listen((wake) => received.push(wake));
     const mark = (moment: "before" | "after") => {
-      const topics = this.#markers.map((marker) => topicName(`${marker}-${moment}`));
+      const topics = this.#markers.map((marker) => topicName(`${marker}-${moment}-${this.#marked}`));
       return until(`the store tells of the markers ${moment} the act`, async () => {
         await Promise.all(topics.map((topic) => this.store.configure(topic, { paused: false })));
         return topics.every((topic) => received.some((wake) => wake.kind === "settings" && wake.topic === topic));
