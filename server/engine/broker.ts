@@ -439,7 +439,9 @@ export class Broker {
         this.workers.cancel(wake.session, wake.topic, wake.token);
         return;
       case "settings":
-        if (this.#context.settings.knows(wake.topic)) this.#background(this.#context.settings.refresh(wake.topic));
+        if (this.#context.settings.known(wake.topic)) {
+          this.#background(this.#context.settings.refresh(wake.topic));
+        }
         return;
       case "watch":
         this.#loops.pulse.poke();

@@ -9,8 +9,8 @@ export class CallsUnderWay {
   }
 
   end(call: object): void {
-    if (this.#calls.at(-1) === call) this.#calls.pop();
-    else this.#forget(call);
+    const index = this.#calls.indexOf(call);
+    if (index !== -1) this.#calls.splice(index, 1);
     if (this.#waiting.length === 0) return;
     this.#waiting = this.#waiting.filter(({ calls, resolve }) => {
       calls.delete(call);
@@ -18,11 +18,6 @@ export class CallsUnderWay {
       resolve();
       return false;
     });
-  }
-
-  #forget(call: object): void {
-    const index = this.#calls.indexOf(call);
-    if (index !== -1) this.#calls.splice(index, 1);
   }
 
   /** Resolves when those that are under way now have ended. */

@@ -206,22 +206,13 @@ export class Lane {
   }
 
   async #completeBatch(batch: Report<undefined>[]): Promise<void> {
-    const completions = batch.map(leaseOf);
-    const answer = await this.#completeUntilStored(completions);
+    const completions = batch.map((report) => report.lease);
+    const answer = await this.#untilStored(() => this.#completeCall(completions));
     if (!answer) return abandon(batch);
     this.#onEnded();
     tell.completed(this.#context, this.topic, completions, answer.outcomes);
     let index = 0;
     for (const { lease, receipt } of batch) receipt.stored(lease, answer.outcomes[index++] !== "lease_lost");
-  }
-
-  /** As `#untilStored`, with a promise and two functions less for each call: every task's life has one. */
-  async #completeUntilStored(completions: readonly HeldLease[]) {
-    try {
-      return await this.#completeCall(completions);
-    } catch (error) {
-      return await this.#tryAgain(() => this.#completeCall(completions), error);
-    }
   }
 
   #completeCall(completions: readonly HeldLease[]) {
@@ -467,10 +458,6 @@ function one(): number {
 
 function abandon(batch: readonly Report<unknown>[]): void {
   for (const { lease, receipt } of batch) receipt.abandoned(lease);
-}
-
-function leaseOf({ lease }: Report<unknown>): HeldLease {
-  return lease;
 }
 
 function refOf({ id, session, token }: HeldLease): LeaseRef {

@@ -60,7 +60,7 @@ export async function endLeases(
   const { store, options, settings } = context;
   let count = 0;
   for (const { topic } of session.subscriptions) {
-    if (charge === "lost" && !settings.knows(topic)) await settings.refresh(topic);
+    if (charge === "lost" && settings.known(topic) === undefined) await settings.refresh(topic);
     const undelivered = session.undelivered.find((entry) => entry.topic === topic)?.tokens ?? [];
     for (let more = true; more; ) {
       const answer = await store.expire(topic, session.id, {

@@ -22,11 +22,6 @@ export class SettingsCache {
     this.#store = store;
   }
 
-  /** Whether the topic's settings have been read. */
-  knows(topic: TopicName): boolean {
-    return this.#settings.has(topic);
-  }
-
   /** The topic's settings; undefined when they have not been read. */
   known(topic: TopicName): TopicSettings | undefined {
     return this.#settings.get(topic);

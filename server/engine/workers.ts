@@ -53,7 +53,7 @@ export class Workers {
   async attach(hello: WorkerHello, onEnd: (reason: EndReason) => void): Promise<WorkerSession> {
     if (this.#draining) throw draining();
     for (const { topic } of hello.subscriptions) {
-      if (!this.#context.settings.knows(topic)) await this.#context.settings.refresh(topic);
+      if (this.#context.settings.known(topic) === undefined) await this.#context.settings.refresh(topic);
     }
     const record = hello.resume ? await this.#resume(hello, hello.resume) : await this.#open(hello);
     const session: WorkerSession = new WorkerSession(

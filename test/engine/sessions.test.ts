@@ -284,6 +284,9 @@ describe("a silent worker", () => {
     worker.say();
     await engine.clock.advance(1.5 * HEARTBEAT_MS - 1);
     expect((await worker.read()).heartbeats).toEqual([]);
+    worker.say();
+    await engine.clock.advance(HEARTBEAT_MS + LATE_MS);
+    expect((await worker.read()).heartbeats).toEqual([]);
     await engine.enqueue(["a"]);
     await engine.clock.advance(LATE_MS);
     expect((await worker.read()).heartbeats).toHaveLength(1);

@@ -362,7 +362,7 @@ export class RedisStore implements Store {
   }
 }
 
-/** Field by field: a spread costs as much as all the rest of the call. */
+/** Field by field, which is cheaper than a spread. */
 function callOf(topic: TopicName, tasks: readonly NewTask[], options: EnqueueOptions): EnqueueCall {
   const { now, endedWindowMs, tasksMax, bytesMax, demands } = options;
   return enqueueCall({ topic, tasks, now, endedWindowMs, tasksMax, bytesMax, demands });
