@@ -11,8 +11,10 @@ import type { Store } from "./store.js";
 const MEASURED = [
   "pulse",
   "enqueue",
+  "enqueueStraight",
   "lease",
   "complete",
+  "completeStraight",
   "fail",
   "release",
   "progress",
@@ -26,6 +28,9 @@ const MEASURED = [
   "describe",
   "scrub",
 ] as const satisfies readonly (keyof Store)[];
+
+/** Verbs that are told tasks first; others are told a topic before. */
+const OF_MANY_TOPICS = new Set(["enqueueStraight", "completeStraight"]);
 
 export function instrumented(store: Store, metrics: Metrics): Store {
   const measured = new Set<PropertyKey>(MEASURED);
@@ -46,10 +51,12 @@ export function instrumented(store: Store, metrics: Metrics): Store {
 
 function measure(verb: string, call: (...args: unknown[]) => Promise<unknown>, metrics: Metrics) {
   const tasks = { verb };
+  const at = OF_MANY_TOPICS.has(verb) ? 0 : 1;
   const ok = { verb, outcome: "ok" };
   return (...args: unknown[]): Promise<unknown> => {
     const startedAt = systemClock.monotonic();
-    if (Array.isArray(args[1])) metrics.storeCallTasks.inc(tasks, args[1].length);
+    const items = args[at];
+    if (Array.isArray(items)) metrics.storeCallTasks.inc(tasks, items.length);
     const answer = call(...args);
     const observe = (error?: unknown) => {
       const outcome = error instanceof TaskqueueError ? error.code : "INTERNAL";

@@ -29,6 +29,10 @@
  * changed. Whatever frees room (complete, fail, release, expire, remove) must
  * succeed in a full store as far as the store can manage it.
  *
+ * **Topics together.** `enqueueStraight` and `completeStraight` take tasks of
+ * any topics: where traffic is spread over thousands of topics, a call for each
+ * costs many times what its task costs. They may decline whatever is unusual.
+ *
  * **Bounds.** At most `LIMITS.batchMax` tasks in a call. No verb's cost grows
  * with what is stored, beyond a logarithm.
  */
@@ -45,6 +49,11 @@ export interface NewTask {
   readonly spec: Uint8Array;
   /** When it is due; a moment not after `now` means ready at once. */
   readonly dueAtMs: Millis;
+}
+
+/** A task to enqueue, and where. */
+export interface TopicTask extends NewTask {
+  readonly topic: TopicName;
 }
 
 /** Names a session as a broker knows it. */
@@ -85,6 +94,11 @@ export interface LeaseRef {
   readonly id: TaskId;
   readonly session: SessionId;
   readonly token: LeaseToken;
+}
+
+/** Names a lease among those of all topics. */
+export interface TopicLeaseRef extends LeaseRef {
+  readonly topic: TopicName;
 }
 
 export interface Completion extends LeaseRef {
@@ -358,6 +372,37 @@ export interface Store {
       readonly demands?: readonly Demand[];
     },
   ): Promise<EnqueueAnswer>;
+
+  /**
+   * Adds tasks to any topics, and leases each at once to the session beside it in
+   * `takers`, as `enqueue` with a demand for it would. Only where that is plain
+   * to see: nothing waits in the topic, which is not paused and has a name that is
+   * known; the task is due, with priority 0, no external id and no retention; its id is
+   * certainly new; the session is open on the topic at that epoch. Bounds of the topic are not looked at.
+   *
+   * Answers per task the lease; or undefined where the store *declined*, for one of these
+   * reasons or one of its own: then nothing was done about the task, and `enqueue` is there for
+   * it. What comes behind a declined task of the same topic is declined as well.
+   *
+   * Each task is stored and leased wholly or not at all. When the store did not answer, that
+   * is unknown of each: `enqueue` recognises the ids, and `held` finds the leases.
+   */
+  enqueueStraight(
+    tasks: readonly TopicTask[],
+    takers: readonly SessionRef[],
+    options: { readonly now: Millis; readonly endedWindowMs: Millis },
+  ): Promise<readonly (Leased | undefined)[]>;
+
+  /**
+   * leased → completed for leases of any topics, as `complete` does it without
+   * demands, where it is plain to see: the task went straight, and nothing was done about it
+   * since. Answers per lease whether it did so. Where it did not, nothing was done, and `complete` tells
+   * what there is to tell. No lease twice.
+   */
+  completeStraight(
+    leases: readonly TopicLeaseRef[],
+    options: { readonly now: Millis; readonly endedWindowMs: Millis },
+  ): Promise<readonly boolean[]>;
 
   /**
    * Hands out ready tasks in order of place, to the demands in their order, and

@@ -48,7 +48,9 @@ import type {
   SessionRecord,
   SessionRef,
   Store,
+  TopicLeaseRef,
   TopicRow,
+  TopicTask,
   Undelivered,
   Wake,
 } from "../../server/store/store.js";
@@ -142,6 +144,14 @@ export class ModelStore implements Store {
       topic.counters.enqueued += fresh.size;
       return { kind: "enqueued", created, ...this.#serve(topic, options.demands ?? [], now) };
     });
+  }
+
+  async enqueueStraight(tasks: readonly TopicTask[]): Promise<readonly (Leased | undefined)[]> {
+    return tasks.map(() => undefined);
+  }
+
+  async completeStraight(leases: readonly TopicLeaseRef[]): Promise<readonly boolean[]> {
+    return leases.map(() => false);
   }
 
   async lease(name: TopicName, demands: readonly Demand[], { now }: { readonly now: Millis }): Promise<LeaseAnswer> {

@@ -23,6 +23,7 @@ import type {
   Demand,
   EventPage,
   Failure,
+  Leased,
   LeaseRef,
   ListQuery,
   NewSession,
@@ -30,6 +31,8 @@ import type {
   ScrubOptions,
   SessionRef,
   Store,
+  TopicLeaseRef,
+  TopicTask,
   Undelivered,
   Wake,
 } from "../store.js";
@@ -118,6 +121,14 @@ export class EmbeddedStore implements Store {
       write: (entry) => entry.enqueue(topic, records, options),
       apply: (state) => VERBS.enqueue(state, topic, records, options),
     });
+  }
+
+  async enqueueStraight(tasks: readonly TopicTask[]): Promise<readonly (Leased | undefined)[]> {
+    return tasks.map(() => undefined);
+  }
+
+  async completeStraight(leases: readonly TopicLeaseRef[]): Promise<readonly boolean[]> {
+    return leases.map(() => false);
   }
 
   async lease(topic: TopicName, demands: readonly Demand[], options: { readonly now: Millis }) {

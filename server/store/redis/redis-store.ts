@@ -35,7 +35,9 @@ import type {
   SessionRecord,
   SessionRef,
   Store,
+  TopicLeaseRef,
   TopicRow,
+  TopicTask,
   Undelivered,
   Wake,
 } from "../store.js";
@@ -177,6 +179,14 @@ export class RedisStore implements Store {
     const answer = await this.#connection.run(enqueue, call);
     if (answer.kind === "full" || distinct === tasks) return answer;
     return { ...answer, created: tasks.map((task) => answer.created[distinct.indexOf(task)] ?? false) };
+  }
+
+  async enqueueStraight(tasks: readonly TopicTask[]): Promise<readonly (Leased | undefined)[]> {
+    return tasks.map(() => undefined);
+  }
+
+  async completeStraight(leases: readonly TopicLeaseRef[]): Promise<readonly boolean[]> {
+    return leases.map(() => false);
   }
 
   lease(topic: TopicName, demands: readonly Demand[], { now }: { readonly now: Millis }): Promise<LeaseAnswer> {
