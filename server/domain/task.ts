@@ -29,6 +29,12 @@ export interface TaskHead {
   readonly backoff?: Backoff | undefined;
 }
 
+/** Whether all but the moment is at its default. */
+export function isPlain({ priority, externalId, retentionMs, numRetries, timeoutMs, backoff }: TaskHead): boolean {
+  if (priority !== 0 || externalId !== "" || retentionMs !== 0) return false;
+  return numRetries === undefined && timeoutMs === undefined && backoff === undefined;
+}
+
 export interface Progress {
   /** 0 to 1. */
   readonly fraction: number;

@@ -17,8 +17,9 @@ import { pause, systemClock } from "../lib/clock.js";
 import { type Log, silentLog } from "../lib/log.js";
 import { random as systemRandom } from "../lib/random.js";
 import { Turn } from "../lib/turn.js";
-import type { ListQuery, MoveOutcome, NewTask, Page, SessionRecord, Store, Wake } from "../store/store.js";
+import type { ListQuery, MoveOutcome, Page, SessionRecord, Store, TopicTask, Wake } from "../store/store.js";
 import { AttemptWatch } from "./attempt-watch.js";
+import { CallsUnderWay } from "./calls-under-way.js";
 import type { EngineContext } from "./context.js";
 import { EnqueueRequest } from "./enqueue-request.js";
 import { EventLog } from "./event-log.js";
@@ -37,6 +38,7 @@ import { SessionKeeper } from "./session-keeper.js";
 import { SettingsCache } from "./settings-cache.js";
 import { StatsReader, type StatsReport, type StatsRow } from "./stats-reader.js";
 import { StoreMonitor } from "./store-monitor.js";
+import { StraightWay } from "./straight-way.js";
 import { TopicWalk } from "./topic-walk.js";
 import { WatchHub } from "./watch-hub.js";
 import type { Watcher, WatchFilter } from "./watcher.js";
@@ -80,6 +82,7 @@ export type BrokerHealth = "starting" | "serving" | "store_away" | "draining" | 
 export class Broker {
   readonly options: EngineOptions;
   readonly workers: Workers;
+  readonly #straight: StraightWay;
   readonly #context: EngineContext;
   readonly #lanes = new Map<TopicName, Lane>();
   readonly #monitor: StoreMonitor;
@@ -128,8 +131,11 @@ export class Broker {
       }),
       settings: new SettingsCache(store),
       attempts: new AttemptWatch(clock, now),
+      straightCalls: new CallsUnderWay(),
     };
-    this.workers = new Workers(this.#context, (topic) => this.#lane(topic));
+    const laneOf = (topic: TopicName) => this.#lane(topic);
+    this.#straight = new StraightWay(this.#context, laneOf);
+    this.workers = new Workers(this.#context, { straight: this.#straight, laneOf });
     this.#promoter = new Promoter(this.#context);
     this.#pruner = new Pruner(this.#context);
     this.#walk = new TopicWalk(this.#context, (row) => this.#walked(row));
@@ -238,8 +244,12 @@ export class Broker {
   /** Waits until nothing waits for the store, but not for a store that went away this moment. */
   async #settleLanes(): Promise<void> {
     const settled = new AbortController();
-    const lanes = Promise.all([...this.#lanes.values()].map((lane) => lane.settle()));
-    await Promise.race([lanes, pause(this.#context.clock, SETTLE_MS_MAX, settled.signal)]);
+    const lanes = async () => {
+      // What could not go straight comes to the lanes.
+      await this.#straight.settle();
+      await Promise.all([...this.#lanes.values()].map((lane) => lane.settle()));
+    };
+    await Promise.race([lanes(), pause(this.#context.clock, SETTLE_MS_MAX, settled.signal)]);
     settled.abort();
   }
 
@@ -261,7 +271,7 @@ export class Broker {
    * whether each is new. Rejects with NAMESPACE_FULL, TOPIC_FULL, STORE_FULL, STORE_UNAVAILABLE
    * or DRAINING; tasks of other topics in the same call may then be stored.
    */
-  async enqueue(tasks: readonly (NewTask & { readonly topic: TopicName })[]): Promise<readonly boolean[]> {
+  async enqueue(tasks: readonly TopicTask[]): Promise<readonly boolean[]> {
     this.#refuseWhileDraining();
     const first = tasks[0];
     if (first === undefined) return [];
@@ -279,10 +289,9 @@ export class Broker {
     }
   }
 
-  #enqueueAll(tasks: readonly (NewTask & { readonly topic: TopicName })[]): Promise<readonly boolean[]> {
+  #enqueueAll(tasks: readonly TopicTask[]): Promise<readonly boolean[]> {
     return new Promise((resolve, reject) => {
-      const request = new EnqueueRequest(tasks, resolve, reject);
-      for (const part of request.parts) this.#lane(part.topic).enqueue(part.tasks, part);
+      this.#straight.enqueue(new EnqueueRequest(tasks, resolve, reject));
     });
   }
 

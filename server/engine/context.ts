@@ -5,6 +5,7 @@ import type { Log } from "../lib/log.js";
 import type { Turn } from "../lib/turn.js";
 import type { Store } from "../store/store.js";
 import type { AttemptWatch } from "./attempt-watch.js";
+import type { CallsUnderWay } from "./calls-under-way.js";
 import type { EventLog } from "./event-log.js";
 import type { EngineOptions } from "./options.js";
 import type { Retries } from "./retries.js";
@@ -24,4 +25,6 @@ export interface EngineContext {
   readonly events: EventLog;
   readonly settings: SettingsCache;
   readonly attempts: AttemptWatch;
+  /** Calls of the straight way whose leases have not been dealt with. */
+  readonly straightCalls: CallsUnderWay;
 }

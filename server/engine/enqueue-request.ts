@@ -1,20 +1,19 @@
 /**
- * What a producer enqueues in one go, by topic: told as one when the last topic's
- * part is told. A request may be of as many topics as tasks, and so costs one
- * promise, not one for each.
+ * What a producer enqueues in one go: told as one when the last task is told. A
+ * request may be of as many topics as tasks, and so costs one promise, not one
+ * for each.
  */
+import assert from "node:assert";
 import type { TopicName } from "../domain/ids.js";
-import type { NewTask } from "../store/store.js";
+import type { TopicTask } from "../store/store.js";
 import type { EnqueueReceipt } from "./lane.js";
 
-type TopicTask = NewTask & { readonly topic: TopicName };
-
 export class EnqueueRequest {
-  /** Each to be given to its topic's lane. */
-  readonly parts: readonly EnqueuePart[];
+  readonly tasks: readonly TopicTask[];
   readonly #created: boolean[];
   readonly #resolve: (created: readonly boolean[]) => void;
   readonly #reject: (error: unknown) => void;
+  /** Tasks that were not told yet. */
   #pending: number;
   #refusal: { readonly error: unknown } | undefined;
 
@@ -24,66 +23,74 @@ export class EnqueueRequest {
     resolve: (created: readonly boolean[]) => void,
     reject: (error: unknown) => void,
   ) {
+    this.tasks = tasks;
     this.#resolve = resolve;
     this.#reject = reject;
     this.#created = new Array<boolean>(tasks.length).fill(false);
-    const parts = new Map<TopicName, EnqueuePart>();
-    let part: EnqueuePart | undefined;
-    let index = 0;
-    for (const task of tasks) {
-      // Tasks of one topic come together, more often than not.
-      if (part?.topic !== task.topic) part = parts.get(task.topic);
-      if (part === undefined) {
-        part = new EnqueuePart(this, task, index);
-        parts.set(task.topic, part);
-      } else {
-        part.tasks.push(task);
-        part.indexes.push(index);
-      }
-      index++;
-    }
-    this.parts = [...parts.values()];
-    this.#pending = this.parts.length;
+    this.#pending = tasks.length;
   }
 
-  stored({ indexes }: EnqueuePart, created: readonly boolean[]): void {
-    for (let i = 0; i < indexes.length; i++) this.#created[indexes[i] ?? 0] = created[i] ?? false;
-    this.#settle();
+  /** One of the tasks, for its topic's lane; others of the topic that come next may be added. */
+  part(index: number): EnqueuePart {
+    return new EnqueuePart(this, index);
   }
 
-  refused(error: unknown): void {
+  /** A task is kept. */
+  stored(index: number, created: boolean): void {
+    this.#created[index] = created;
+    this.#settle(1);
+  }
+
+  /** So many tasks are not. */
+  refused(count: number, error: unknown): void {
     this.#refusal ??= { error };
-    this.#settle();
+    this.#settle(count);
   }
 
-  #settle(): void {
-    this.#pending--;
+  #settle(count: number): void {
+    this.#pending -= count;
     if (this.#pending > 0) return;
     if (this.#refusal === undefined) this.#resolve(this.#created);
     else this.#reject(this.#refusal.error);
   }
 }
 
-/** The tasks of one topic, and where they are in the request. */
-class EnqueuePart implements EnqueueReceipt {
+/** Tasks of one topic, and where they are in the request. */
+export class EnqueuePart implements EnqueueReceipt {
   readonly topic: TopicName;
   readonly tasks: TopicTask[];
-  readonly indexes: number[];
+  readonly #indexes: number[];
   readonly #request: EnqueueRequest;
 
-  constructor(request: EnqueueRequest, first: TopicTask, index: number) {
+  constructor(request: EnqueueRequest, index: number) {
+    const task = taskAt(request, index);
     this.#request = request;
-    this.topic = first.topic;
+    this.topic = task.topic;
     // What is pushed to an empty list makes room for seventeen, and most parts are of one task.
-    this.tasks = [first];
-    this.indexes = [index];
+    this.tasks = [task];
+    this.#indexes = [index];
+  }
+
+  isOf(request: EnqueueRequest, topic: TopicName): boolean {
+    return this.#request === request && this.topic === topic;
+  }
+
+  add(index: number): void {
+    this.tasks.push(taskAt(this.#request, index));
+    this.#indexes.push(index);
   }
 
   stored(created: readonly boolean[]): void {
-    this.#request.stored(this, created);
+    for (let i = 0; i < this.#indexes.length; i++) this.#request.stored(this.#indexes[i] ?? 0, created[i] ?? false);
   }
 
   refused(error: unknown): void {
-    this.#request.refused(error);
+    this.#request.refused(this.tasks.length, error);
   }
+}
+
+function taskAt({ tasks }: EnqueueRequest, index: number): TopicTask {
+  const task = tasks[index];
+  assert(task !== undefined, "the request has no such task");
+  return task;
 }

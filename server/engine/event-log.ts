@@ -94,7 +94,8 @@ export class EventLog {
     this.#bound = perSecond > 0 ? new EventBound(perSecond, () => clock.monotonic()) : undefined;
   }
 
-  get #active(): boolean {
+  /** Whether somebody wants events. */
+  get active(): boolean {
     return this.#options.always || this.#watchedUntilMs > this.#options.now();
   }
 
@@ -109,7 +110,7 @@ export class EventLog {
 
   /** Ask before events are built. Undefined while nobody wants any. `topic` is empty for events of none. */
   offer(type: EventType, topic: string, count: number): EventOffer | undefined {
-    if (!this.#active) return undefined;
+    if (!this.active) return undefined;
     if (this.#bound === undefined) return ALL;
     const rare = isRare(type);
     const share = this.#bound.offer(topic, rare ? 0 : count);
@@ -144,7 +145,7 @@ export class EventLog {
     let failed = false;
     for (;;) {
       if (this.#pending.length === 0) {
-        if (!this.#losses.any || !this.#active || (failed && this.#flushing.signal.aborted)) break;
+        if (!this.#losses.any || !this.active || (failed && this.#flushing.signal.aborted)) break;
         // There will be events to tell it with, most likely.
         await this.#pause(failed ? RETRY_MS : TURN_MS);
       }

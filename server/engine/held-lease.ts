@@ -24,6 +24,8 @@ export interface HeldLease {
   readonly failures: number;
   readonly lostLeases: number;
   readonly leasedAtMs: Millis;
+  /** Whether the task went straight: as long as nothing is done about it, it may be completed with those of other topics. */
+  readonly straight: boolean;
   /** Of the attempt; 0 for no limit. */
   readonly timeoutMs: Millis;
   /** The delivery that carried it; 0 while it waits to be delivered. */
@@ -40,7 +42,12 @@ export function wireTokenOf(token: LeaseToken, topic: TopicName): string {
   return `${token}.${topic}`;
 }
 
-export function holdLease(leased: Leased, subscription: SubscriptionState, timeoutMs: Millis): HeldLease {
+export function holdLease(
+  leased: Leased,
+  subscription: SubscriptionState,
+  timeoutMs: Millis,
+  straight: boolean,
+): HeldLease {
   const { topic } = subscription;
   return {
     id: leased.id,
@@ -55,6 +62,7 @@ export function holdLease(leased: Leased, subscription: SubscriptionState, timeo
     failures: leased.failures,
     lostLeases: leased.lostLeases,
     leasedAtMs: leased.leasedAtMs,
+    straight,
     timeoutMs,
     delivery: 0,
     reported: false,

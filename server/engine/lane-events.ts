@@ -1,11 +1,11 @@
 /** The events a lane tells, each after the stored change. Nothing is built while nobody watches, or of what is not to be told. */
 import type { TopicName } from "../domain/ids.js";
 import type { Progress } from "../domain/task.js";
-import type { CompleteOutcome, FailOutcome, Leased, NewTask, ReleaseOutcome } from "../store/store.js";
+import type { CompleteOutcome, FailOutcome, Leased, NewTask, ReleaseOutcome, TopicTask } from "../store/store.js";
 import type { EngineContext } from "./context.js";
 import type { EventType, TaskqueueEvent } from "./events.js";
 import { attemptOfLease, type HeldLease } from "./held-lease.js";
-import type { Grant } from "./worker-session.js";
+import type { Grant, SubscriptionState } from "./worker-session.js";
 
 export function enqueued(
   context: EngineContext,
@@ -33,12 +33,12 @@ export function started(
   context: EngineContext,
   topic: TopicName,
   leased: readonly Leased[],
-  grants: readonly Grant[],
+  grants: readonly Pick<Grant, "session" | "subscription">[],
 ): void {
   if (leased.length === 0) return;
   const offer = context.events.offer("TASK_START", topic, leased.length);
   if (offer === undefined) return;
-  const workers = new Map(grants.map((grant) => [grant.session.id, grant.holder.worker]));
+  const workers = new Map(grants.map((grant) => [grant.session.id, grant.subscription.worker]));
   for (const lease of leased) {
     if (!offer.admits(lease.id, lease.head.externalId)) continue;
     context.events.emit({
@@ -66,6 +66,33 @@ export function completed(
   for (const lease of leases) {
     if (outcomes[index++] !== "completed" || !offer.admits(lease.id, lease.head.externalId)) continue;
     context.events.emit(ended(context, "TASK_COMPLETION", lease));
+  }
+}
+
+/** Of tasks of any topics, each beside the lease that tells whether it went straight. */
+export function wentStraight(
+  context: EngineContext,
+  leases: readonly (Leased | undefined)[],
+  tasks: readonly { readonly task: TopicTask; readonly subscription: SubscriptionState }[],
+): void {
+  if (!context.events.active) return;
+  for (const [index, { task, subscription }] of tasks.entries()) {
+    const lease = leases[index];
+    if (lease === undefined) continue;
+    enqueued(context, task.topic, [task], [true]);
+    started(context, task.topic, [lease], [{ session: subscription.holder.ref, subscription }]);
+  }
+}
+
+/** Of leases of any topics: `completed` tells which ones. */
+export function wereCompleted(
+  context: EngineContext,
+  leases: readonly HeldLease[],
+  completed: readonly boolean[],
+): void {
+  if (!context.events.active) return;
+  for (const [index, lease] of leases.entries()) {
+    if (completed[index] === true) tellEnd(context, "TASK_COMPLETION", lease);
   }
 }
 

@@ -16,13 +16,15 @@
 import { TaskqueueError } from "../domain/errors.js";
 import type { TopicName } from "../domain/ids.js";
 import { LIMITS } from "../domain/limits.js";
+import { isPlain, type Millis } from "../domain/task.js";
 import type { EnqueueAnswer, Failure, LeaseAnswer, LeaseRef, NewTask, ProgressNote } from "../store/store.js";
 import { Batcher } from "./batcher.js";
 import { CallsUnderWay } from "./calls-under-way.js";
 import type { EngineContext } from "./context.js";
 import type { HeldLease } from "./held-lease.js";
 import * as tell from "./lane-events.js";
-import type { Grant, ReportReceipt, WorkerSession } from "./worker-session.js";
+import { StraightOrder } from "./straight-order.js";
+import type { Grant, ReportReceipt, SubscriptionState, WorkerSession } from "./worker-session.js";
 
 const RETRY_MS_MIN = 50;
 const RETRY_MS_MAX = 1_000;
@@ -32,9 +34,11 @@ const BYTES_PER_WEIGHT = 4_096;
 /** What a record holds beside the task's spec and external id takes less than this. */
 const RECORD_LINE_BYTES = 256;
 /** Calls that share what waits get no less: a call costs the broker and the store about as much as half of that. */
-const WEIGHT_SHARED = 100;
+export const WEIGHT_SHARED = 100;
 /** Or so many enqueue requests: a unary call costs the broker as much as a dozen tasks that come in one request, and its client twice that. */
-const REQUESTS_SHARED = 16;
+export const REQUESTS_SHARED = 16;
+/** How long a topic's tasks go through its lane after the store declined one: so long takes what is unusual about it, more often than not. */
+const DECLINED_MS = 100;
 /** Bytes that the demands of one call may add up to. */
 const DEMANDS_BYTES_MAX = 64 * 1024 * 1024;
 
@@ -46,14 +50,18 @@ export interface EnqueueReceipt {
   refused(error: unknown): void;
 }
 
-interface PendingEnqueue {
+/** Tasks of this topic that were enqueued in one go. */
+interface Arrival {
   readonly tasks: readonly NewTask[];
-  readonly bytes: number;
   readonly receipt: EnqueueReceipt;
 }
 
+interface PendingEnqueue extends Arrival {
+  readonly bytes: number;
+}
+
 /** A report on its way to the store, and whom to tell when it is there. */
-interface Report<Payload> {
+export interface Report<Payload> {
   readonly lease: HeldLease;
   readonly payload: Payload;
   readonly receipt: ReportReceipt;
@@ -69,8 +77,13 @@ export class Lane {
   readonly #context: EngineContext;
   /** Called when tasks ended, so that what is kept of them is pruned in time. */
   readonly #onEnded: () => void;
-  readonly #sessions: WorkerSession[] = [];
+  readonly #subscriptions: SubscriptionState[] = [];
   #turn = 0;
+  /** The batch of straight tasks that had a turn. */
+  #turnOfBatch = 0;
+  /** On the monotonic clock: until then the store likely declines what would go straight. */
+  #declinesUntil = Number.NEGATIVE_INFINITY;
+  readonly #straight = new StraightOrder<Arrival>();
   #hot = false;
   #wakes = 0;
   #leaseCalls = 0;
@@ -116,7 +129,8 @@ export class Lane {
   /** Whether nobody needs the lane: it may be forgotten. */
   isIdle(idleMs: number): boolean {
     return (
-      this.#sessions.length === 0 &&
+      this.#subscriptions.length === 0 &&
+      this.#straight.idle &&
       this.#context.clock.monotonic() - this.#lastUsed > idleMs &&
       !this.#batchers().some((batcher) => batcher?.busy)
     );
@@ -136,6 +150,10 @@ export class Lane {
       receipt.refused(new TaskqueueError("STORE_FULL", message, { retryDelayMs: 500 }));
       return;
     }
+    if (!this.#straight.holds({ tasks, receipt })) this.#enqueueNow({ tasks, receipt });
+  }
+
+  #enqueueNow({ tasks, receipt }: Arrival): void {
     let bytes = 0;
     for (const { spec } of tasks) bytes += spec.length;
     this.#enqueues.add({ tasks, bytes, receipt });
@@ -183,6 +201,60 @@ export class Lane {
     for (const pending of batch) await this.#enqueueBatch([pending]);
   }
 
+  // ── The straight way ───────────────────────────────────────────────────────
+
+  /** Whether a task that arrives is to take the straight way: because it may, or because others of the topic wait there. */
+  admitsStraight(task: NewTask, now: Millis): boolean {
+    this.#lastUsed = this.#context.clock.monotonic();
+    const admits = this.#straight.waiting > 0 || this.#isStraight(task, now);
+    if (admits) this.#straight.waiting++;
+    return admits;
+  }
+
+  /** Whether the task is plain, and nothing waits that it might overtake. */
+  #isStraight({ head, dueAtMs }: NewTask, now: Millis): boolean {
+    if (this.#hot || this.#subscriptions.length === 0 || this.#enqueues.busy || this.#straight.blocked) return false;
+    return isPlain(head) && dueAtMs <= now && this.#lastUsed >= this.#declinesUntil;
+  }
+
+  /**
+   * Sets credit aside for a task that was admitted; undefined when it has to go
+   * through this lane, as does one that `follows` such a one. Tasks of one `batch`
+   * go to one worker while it has credit.
+   */
+  takeStraight(task: NewTask, now: Millis, batch: number, follows: boolean): SubscriptionState | undefined {
+    this.#straight.waiting--;
+    if (follows || !this.#isStraight(task, now)) return undefined;
+    const settings = this.#context.settings.known(this.topic);
+    if (settings === undefined || settings.tasksMax || settings.bytesMax) return undefined;
+    const count = this.#subscriptions.length;
+    if (this.#turnOfBatch !== batch) this.#turn = (this.#turn + 1) % count;
+    this.#turnOfBatch = batch;
+    for (let step = 0; step < count; step++) {
+      const subscription = this.#subscriptions[(this.#turn + step) % count];
+      if (!subscription?.holder.takeStraight(subscription, bytesOfTask(task))) continue;
+      this.#straight.begin();
+      return subscription;
+    }
+    return undefined;
+  }
+
+  /** A task went straight, or nobody knows. */
+  straightEnded(): void {
+    for (const arrival of this.#straight.end(1)) this.#enqueueNow(arrival);
+  }
+
+  /** The store did not let these go straight, and likely will not let others for a while. */
+  straightDeclined(tasks: readonly NewTask[], receipt: EnqueueReceipt): void {
+    this.#declinesUntil = this.#context.clock.monotonic() + DECLINED_MS;
+    for (const arrival of this.#straight.end(tasks.length, { tasks, receipt })) this.#enqueueNow(arrival);
+  }
+
+  /** A task of the topic ended. */
+  taskEnded(): void {
+    this.#onEnded();
+  }
+
   // ── Workers' reports ───────────────────────────────────────────────────────
 
   complete(lease: HeldLease, receipt: ReportReceipt): void {
@@ -209,7 +281,7 @@ export class Lane {
     const completions = batch.map((report) => report.lease);
     const answer = await this.#untilStored(() => this.#completeCall(completions));
     if (!answer) return abandon(batch);
-    this.#onEnded();
+    this.taskEnded();
     tell.completed(this.#context, this.topic, completions, answer.outcomes);
     let index = 0;
     for (const { lease, receipt } of batch) receipt.stored(lease, answer.outcomes[index++] !== "lease_lost");
@@ -291,13 +363,13 @@ export class Lane {
 
   // ── Handing out ────────────────────────────────────────────────────────────
 
-  subscribe(session: WorkerSession): void {
-    this.#sessions.push(session);
+  subscribe(subscription: SubscriptionState): void {
+    this.#subscriptions.push(subscription);
   }
 
-  unsubscribe(session: WorkerSession): void {
-    const index = this.#sessions.indexOf(session);
-    if (index !== -1) this.#sessions.splice(index, 1);
+  unsubscribe(subscription: SubscriptionState): void {
+    const index = this.#subscriptions.indexOf(subscription);
+    if (index !== -1) this.#subscriptions.splice(index, 1);
     this.#lastUsed = this.#context.clock.monotonic();
   }
 
@@ -310,7 +382,7 @@ export class Lane {
 
   /** A session has credit: ask for tasks if there are any. */
   pump(): void {
-    if (!this.#hot || this.#leaseCalls > 0 || this.#pumpScheduled || this.#sessions.length === 0) return;
+    if (!this.#hot || this.#leaseCalls > 0 || this.#pumpScheduled || this.#subscriptions.length === 0) return;
     this.#pumpScheduled = true;
     this.#context.turn.atEnd(() => {
       this.#pumpScheduled = false;
@@ -354,14 +426,14 @@ export class Lane {
    * bytes if that is known. It is taken until it is distributed or given back.
    */
   #takeGrants(limit: number, bytes?: number): readonly Grant[] {
-    const count = this.#sessions.length;
+    const count = this.#subscriptions.length;
     if (count === 0) return NO_GRANTS;
     let grants: Grant[] = [];
     let left = limit;
     let bytesLeft = DEMANDS_BYTES_MAX;
     for (let step = 0; step < count && left > 0 && bytesLeft > 0; step++) {
-      const session = this.#sessions[(this.#turn + step) % count];
-      const grant = session?.grant(this.topic, left, bytes);
+      const subscription = this.#subscriptions[(this.#turn + step) % count];
+      const grant = subscription?.holder.grant(subscription, left, bytes);
       if (!grant) continue;
       // What is pushed to an empty list makes room for seventeen.
       if (grants.length === 0) grants = [grant];
@@ -377,7 +449,7 @@ export class Lane {
   /** Of a call that was not carried out. */
   #giveBack(grants: readonly Grant[]): void {
     this.#asking.end(grants);
-    for (const grant of grants) grant.holder.refund(grant);
+    for (const grant of grants) grant.subscription.holder.refund(grant);
   }
 
   #distribute(grants: readonly Grant[], answer: LeaseAnswer, wakesWhenAsked: number): void {
@@ -387,11 +459,11 @@ export class Lane {
     for (const grant of grants) {
       let to = from;
       while (to < answer.leased.length && answer.leased[to]?.session === grant.session.id) to++;
-      grant.holder.accept(grant, answer.leased, from, to);
+      grant.subscription.holder.accept(grant, answer.leased, from, to);
       from = to;
     }
     for (const lost of answer.lostSessions) {
-      grants.find((grant) => grant.session.id === lost)?.holder.sessionLost();
+      grants.find((grant) => grant.session.id === lost)?.subscription.holder.sessionLost();
     }
     if (answer.ready > 0) this.#setHot(true);
     else if (this.#wakes === wakesWhenAsked) this.#setHot(false);
@@ -401,7 +473,7 @@ export class Lane {
   /** An answer was lost: find the leases it may have made, and hand them back. */
   #leaseUnknown(grants: readonly Grant[]): void {
     this.#giveBack(grants);
-    for (const grant of grants) void grant.holder.reconcile(this);
+    for (const { subscription } of grants) void subscription.holder.reconcile(this);
     // Whether tasks are left is unknown as well.
     if (grants.length > 0) this.#wakes++;
   }
@@ -417,7 +489,7 @@ export class Lane {
       const delivered = session.delivered(this.topic);
       const leases = await store.held(this.topic, session.ref.id);
       // Some may be the doing of calls under way, whose answers will tell.
-      await this.#asking.ended();
+      await Promise.all([this.#asking.ended(), this.#context.straightCalls.ended()]);
       const stored = new Set(leases.map((lease) => lease.token));
       for (const lease of delivered) if (!stored.has(lease.token)) session.forgotten(lease);
       const unknown: LeaseRef[] = leases.filter((lease) => !session.holds(lease.token, this.topic));
@@ -433,7 +505,7 @@ export class Lane {
   #setHot(hot: boolean): void {
     if (hot === this.#hot) return;
     this.#hot = hot;
-    for (const session of this.#sessions) session.laneTurned(this.topic, hot);
+    for (const subscription of this.#subscriptions) subscription.holder.laneTurned(subscription, hot);
   }
 
   // ── End ────────────────────────────────────────────────────────────────────
@@ -448,8 +520,12 @@ export class Lane {
 /** At most what the tasks take in the store, whose records hold a line more. */
 function bytesOf(tasks: readonly NewTask[]): number {
   let bytes = 0;
-  for (const { head, spec } of tasks) bytes += RECORD_LINE_BYTES + 4 * head.externalId.length + spec.length;
+  for (const task of tasks) bytes += bytesOfTask(task);
   return bytes;
+}
+
+export function bytesOfTask({ head, spec }: NewTask): number {
+  return RECORD_LINE_BYTES + 4 * head.externalId.length + spec.length;
 }
 
 function one(): number {

@@ -14,7 +14,7 @@
 import assert from "node:assert";
 import type { LeaseToken, TopicName } from "../domain/ids.js";
 import { decideFailure, type FailureAdvice } from "../domain/retry.js";
-import type { Progress } from "../domain/task.js";
+import type { Millis, Progress } from "../domain/task.js";
 import { pause } from "../lib/clock.js";
 import { hashOfToken, Table } from "../lib/table.js";
 import type { Demand, Leased, SessionRecord, SessionRef, Undelivered } from "../store/store.js";
@@ -23,6 +23,7 @@ import { type CancelReason, DELIVERED_BEFORE, type HeldLease, holdLease, wireTok
 import type { Lane } from "./lane.js";
 import { Outbox } from "./outbox.js";
 import { SettleQueue, type UpdateReceipt } from "./settle-queue.js";
+import type { StraightWay } from "./straight-way.js";
 
 /** What one demand may reserve of a worker's budget of bytes while it is under way. */
 const DEMAND_BYTES_MAX = 8 * 1024 * 1024;
@@ -37,6 +38,7 @@ const RECONCILE_AGAIN_MS = 5_000;
 /** A worker's share of one topic. */
 export interface SubscriptionState {
   readonly topic: TopicName;
+  readonly holder: WorkerSession;
   readonly worker: string;
   /** Tasks of this topic at once; 0 for no limit. */
   readonly concurrency: number;
@@ -50,9 +52,14 @@ export interface SubscriptionState {
   taskBytes: number | undefined;
 }
 
+/** How tasks and reports go. */
+export interface Ways {
+  readonly straight: StraightWay;
+  readonly laneOf: (topic: TopicName) => Lane;
+}
+
 /** A demand, and whose credit was set aside for it. */
 export interface Grant extends Demand {
-  readonly holder: WorkerSession;
   readonly subscription: SubscriptionState;
 }
 
@@ -114,6 +121,7 @@ export class WorkerSession implements ReportReceipt {
   readonly #reconciling = new Map<Lane, { again: boolean }>();
   /** By wire token. */
   readonly #held = new Table<HeldLease>(hashOfToken);
+  readonly #straight: StraightWay;
   readonly #settles: SettleQueue;
   readonly #onLost: () => void;
   #state: "attached" | "leaving" | "ended" = "attached";
@@ -139,9 +147,10 @@ export class WorkerSession implements ReportReceipt {
     context: EngineContext,
     record: SessionRecord,
     options: { readonly slots: number; readonly bytesMax: number; readonly onLost: () => void },
-    laneOf: (topic: TopicName) => Lane,
+    ways: Ways,
   ) {
     this.#context = context;
+    this.#straight = ways.straight;
     this.#record = record;
     this.#ref = { id: record.id, epoch: record.epoch };
     this.worker = record.worker;
@@ -154,10 +163,11 @@ export class WorkerSession implements ReportReceipt {
     for (const { topic, concurrency, weight } of record.subscriptions) {
       this.#subscriptions.set(topic, {
         topic,
+        holder: this,
         worker: record.worker,
         concurrency,
         weight,
-        lane: laneOf(topic),
+        lane: ways.laneOf(topic),
         inFlight: 0,
         served: 0,
         taskBytes: undefined,
@@ -200,7 +210,7 @@ export class WorkerSession implements ReportReceipt {
     const subscription = this.#subscriptions.get(topic);
     assert(subscription, "only the session's topics are adopted");
     for (const leased of leases) {
-      const lease = holdLease(leased, subscription, this.#context.settings.timeoutMs(topic, leased.head));
+      const lease = holdLease(leased, subscription, this.#timeoutMs(subscription, leased), false);
       lease.spec = undefined;
       lease.delivery = DELIVERED_BEFORE;
       this.#hold(lease);
@@ -211,7 +221,7 @@ export class WorkerSession implements ReportReceipt {
   /** Begins to take part in handing out. */
   start(): void {
     for (const subscription of this.#subscriptions.values()) {
-      subscription.lane.subscribe(this);
+      subscription.lane.subscribe(subscription);
       if (subscription.lane.hot) this.#hotTopics.add(subscription);
       // Whether tasks wait is unknown to a lane that nobody listened to.
       subscription.lane.wake();
@@ -231,27 +241,45 @@ export class WorkerSession implements ReportReceipt {
    * none. `bytes` is what they take in all, if it is known: what a demand may take
    * at most, set aside for each of a thousand topics, would be more than there is.
    */
-  grant(topic: TopicName, limit: number, bytes?: number): Grant | undefined {
-    const subscription = this.#subscriptions.get(topic);
-    if (this.#state !== "attached" || this.#draining || subscription === undefined) return undefined;
-    if (this.outbox.stalled) {
-      this.#stalled = true;
-      return undefined;
-    }
-    const credit = this.#window - this.#outstanding;
-    if (credit <= 0) return undefined;
-    const room = subscription.concurrency === 0 ? credit : subscription.concurrency - subscription.inFlight;
-    const bytesFree = this.#bytesMax - this.#heldBytes - this.#reservedBytes;
-    if (room <= 0 || bytesFree <= 0) return undefined;
-    const count = Math.min(limit, room, this.#shareOf(subscription, credit));
-    if (count <= 0) return undefined;
+  grant(subscription: SubscriptionState, limit: number, bytes?: number): Grant | undefined {
+    const bytesFree = this.#bytesFree;
+    const count = Math.min(limit, this.#roomFor(subscription));
+    if (count <= 0 || bytesFree <= 0) return undefined;
     const bytesWanted = bytes ?? Math.ceil(count * (subscription.taskBytes ?? TASK_BYTES_UNSEEN) * 2);
     const bytesMax = Math.min(bytesFree, bytesWanted, DEMAND_BYTES_MAX);
+    this.#take(subscription, count, bytesMax);
+    return { subscription, session: this.#ref, limit: count, bytesMax };
+  }
+
+  /** Sets credit aside for one task of so many bytes, if there is any. */
+  takeStraight(subscription: SubscriptionState, bytes: number): boolean {
+    if (this.#roomFor(subscription) <= 0 || this.#bytesFree <= 0) return false;
+    this.#take(subscription, 1, bytes);
+    return true;
+  }
+
+  get #bytesFree(): number {
+    return this.#bytesMax - this.#heldBytes - this.#reservedBytes;
+  }
+
+  /** For how many tasks of a topic there is credit. */
+  #roomFor(subscription: SubscriptionState): number {
+    if (this.#state !== "attached" || this.#draining) return 0;
+    if (this.outbox.stalled) {
+      this.#stalled = true;
+      return 0;
+    }
+    const credit = this.#window - this.#outstanding;
+    if (credit <= 0) return 0;
+    const room = subscription.concurrency === 0 ? credit : subscription.concurrency - subscription.inFlight;
+    return Math.min(room, this.#shareOf(subscription, credit));
+  }
+
+  #take(subscription: SubscriptionState, count: number, bytes: number): void {
     this.#outstanding += count;
     subscription.inFlight += count;
     subscription.served += count / subscription.weight;
-    this.#reservedBytes += bytesMax;
-    return { holder: this, subscription, session: this.#ref, limit: count, bytesMax };
+    this.#reservedBytes += bytes;
   }
 
   /** The stream takes a delivery. */
@@ -278,9 +306,7 @@ export class WorkerSession implements ReportReceipt {
   }
 
   /** A topic's lane turned hot or cold. */
-  laneTurned(topic: TopicName, hot: boolean): void {
-    const subscription = this.#subscriptions.get(topic);
-    if (!subscription) return;
+  laneTurned(subscription: SubscriptionState, hot: boolean): void {
     if (!hot) {
       this.#hotTopics.delete(subscription);
       return;
@@ -293,34 +319,44 @@ export class WorkerSession implements ReportReceipt {
   }
 
   /** Gives back credit that a demand did not use; another topic may have a use for it. */
-  refund(grant: Grant, unused = grant.limit): void {
-    const { subscription } = grant;
-    this.#reservedBytes -= grant.bytesMax;
-    this.#outstanding -= unused;
-    subscription.inFlight -= unused;
-    subscription.served -= unused / subscription.weight;
+  refund({ subscription, limit, bytesMax }: Grant, unused = limit): void {
+    this.#take(subscription, -unused, -bytesMax);
+    this.#pumpAll();
+  }
+
+  /** Gives back what was set aside for one task. */
+  refundStraight(subscription: SubscriptionState, bytes: number): void {
+    this.#take(subscription, -1, -bytes);
     this.#pumpAll();
   }
 
   /** Takes over `leased[from…to)`, the answer to a demand. */
   accept(grant: Grant, leased: readonly Leased[], from: number, to: number): void {
-    const { subscription } = grant;
-    const { topic } = subscription;
-    const unused = grant.limit - (to - from);
-    this.refund(grant, unused);
+    this.refund(grant, grant.limit - (to - from));
     for (let index = from; index < to; index++) {
       const one = leased[index];
       assert(one);
-      sawTask(subscription, one.bytes);
-      const lease = holdLease(one, subscription, this.#context.settings.timeoutMs(topic, one.head));
-      this.#hold(lease);
-      if (this.#state === "attached" && !this.#draining) {
-        this.outbox.lease(lease);
-      } else {
-        // The stream ended, or was asked to, while the store was asked.
-        this.#handBack(lease);
-      }
+      this.#acceptOne(grant.subscription, one, false);
     }
+  }
+
+  /** Takes over a task that went straight, for which `bytes` were set aside. */
+  acceptStraight(subscription: SubscriptionState, leased: Leased, bytes: number): void {
+    this.#reservedBytes -= bytes;
+    this.#acceptOne(subscription, leased, true);
+  }
+
+  #acceptOne(subscription: SubscriptionState, leased: Leased, straight: boolean): void {
+    sawTask(subscription, leased.bytes);
+    const lease = holdLease(leased, subscription, this.#timeoutMs(subscription, leased), straight);
+    this.#hold(lease);
+    // The stream may have ended, or been asked to, while the store was asked.
+    if (this.#state === "attached" && !this.#draining) this.outbox.lease(lease);
+    else this.#handBack(lease);
+  }
+
+  #timeoutMs({ topic }: SubscriptionState, { head }: Leased): Millis {
+    return this.#context.settings.timeoutMs(topic, head);
   }
 
   #hold(lease: HeldLease): void {
@@ -364,7 +400,7 @@ export class WorkerSession implements ReportReceipt {
       const lease = this.#takeReported(token);
       if (!lease) continue;
       if (result !== undefined && lease.head.retentionMs > 0) lease.result = result;
-      lease.subscription.lane.complete(lease, this.#track(receipt));
+      this.#complete(lease, this.#track(receipt));
     }
     for (const report of update.failed) this.#fail(report, receipt);
     for (const token of update.released) {
@@ -375,6 +411,13 @@ export class WorkerSession implements ReportReceipt {
     for (const token of update.renew) this.#note(token, undefined, receipt);
     this.#settles.close(receipt);
     this.#credit(update.received, update.slots);
+  }
+
+  #complete(lease: HeldLease, receipt: ReportReceipt): void {
+    const { lane } = lease.subscription;
+    // With a hot lane's completions travel its demands.
+    if (lease.straight && !lane.hot) this.#straight.complete(lease, receipt);
+    else lane.complete(lease, receipt);
   }
 
   /** The lease that a report is about; undefined, and the worker is told, when it is lost. */
@@ -578,7 +621,7 @@ export class WorkerSession implements ReportReceipt {
   #leave(state: "leaving" | "ended"): void {
     this.#state = state;
     this.#over.abort();
-    for (const { lane } of this.#subscriptions.values()) lane.unsubscribe(this);
+    for (const subscription of this.#subscriptions.values()) subscription.lane.unsubscribe(subscription);
     for (const lease of this.#held.values()) this.#context.attempts.forget(lease);
   }
 

@@ -11,9 +11,8 @@ import { LIMITS } from "../domain/limits.js";
 import type { SessionRecord, Subscription } from "../store/store.js";
 import type { EngineContext } from "./context.js";
 import { wireTokenOf } from "./held-lease.js";
-import type { Lane } from "./lane.js";
 import { endLeases } from "./reaper.js";
-import { WorkerSession } from "./worker-session.js";
+import { type Ways, WorkerSession } from "./worker-session.js";
 
 /** Tasks looked at in one call for cancellations: they come with all their bytes. */
 const RECALL_BATCH = 100;
@@ -34,15 +33,15 @@ export type EndReason = "session_lost" | "session_moved" | "draining" | "silent"
 
 export class Workers {
   readonly #context: EngineContext;
-  readonly #laneOf: (topic: TopicName) => Lane;
+  readonly #ways: Ways;
   readonly #sessions = new Set<WorkerSession>();
   readonly #ends = new Map<WorkerSession, (reason: EndReason) => void>();
   #draining = false;
   #stopped = false;
 
-  constructor(context: EngineContext, laneOf: (topic: TopicName) => Lane) {
+  constructor(context: EngineContext, ways: Ways) {
     this.#context = context;
-    this.#laneOf = laneOf;
+    this.#ways = ways;
   }
 
   get sessions(): ReadonlySet<WorkerSession> {
@@ -60,7 +59,7 @@ export class Workers {
       this.#context,
       record,
       { slots: hello.slots, bytesMax: hello.bytesMax, onLost: () => this.#end(session, "session_moved") },
-      this.#laneOf,
+      this.#ways,
     );
     if (hello.resume) await this.#takeUp(session, hello.resume.tokens);
     if (this.#stopped) throw draining();

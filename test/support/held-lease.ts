@@ -35,5 +35,6 @@ export function heldLease(overrides: HeldLeaseOverrides): HeldLease {
     // Codecs and queues look at nothing else of a subscription.
     { topic } as SubscriptionState,
     timeoutMs,
+    false,
   );
 }
