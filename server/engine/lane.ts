@@ -16,13 +16,14 @@
 import { TaskqueueError } from "../domain/errors.js";
 import type { TopicName } from "../domain/ids.js";
 import { LIMITS } from "../domain/limits.js";
-import { isPlain, type Millis } from "../domain/task.js";
+import { isPlain, type Millis, type TaskHead } from "../domain/task.js";
 import type { EnqueueAnswer, Failure, LeaseAnswer, LeaseRef, NewTask, ProgressNote } from "../store/store.js";
 import { Batcher } from "./batcher.js";
 import { CallsUnderWay } from "./calls-under-way.js";
 import type { EngineContext } from "./context.js";
 import type { HeldLease } from "./held-lease.js";
 import * as tell from "./lane-events.js";
+import type { KnownSettings } from "./settings-cache.js";
 import { StraightOrder } from "./straight-order.js";
 import type { Grant, ReportReceipt, SubscriptionState, WorkerSession } from "./worker-session.js";
 
@@ -75,6 +76,7 @@ const NO_GRANTS: readonly Grant[] = [];
 export class Lane {
   readonly topic: TopicName;
   readonly #context: EngineContext;
+  readonly #settings: KnownSettings;
   /** Called when tasks ended, so that what is kept of them is pruned in time. */
   readonly #onEnded: () => void;
   readonly #subscriptions: SubscriptionState[] = [];
@@ -102,6 +104,7 @@ export class Lane {
   constructor(topic: TopicName, context: EngineContext, onEnded: () => void) {
     this.topic = topic;
     this.#context = context;
+    this.#settings = context.settings.of(topic);
     this.#onEnded = onEnded;
     this.#lastUsed = context.clock.monotonic();
     this.#enqueues = new Batcher({
@@ -119,6 +122,11 @@ export class Lane {
   #reports<Payload>(run: (batch: Report<Payload>[]) => Promise<void>, callsMax = 2): Batcher<Report<Payload>> {
     const { turn } = this.#context;
     return new Batcher({ turn, weigh: one, weightMax: LIMITS.batchMax, weightShared: WEIGHT_SHARED, callsMax, run });
+  }
+
+  /** How long one attempt at a task may take; 0 for no limit. */
+  timeoutMs(head: TaskHead): Millis {
+    return head.timeoutMs ?? this.#settings.latest?.timeoutMs ?? 0;
   }
 
   /** Whether the lane believes that tasks are ready. */
@@ -165,7 +173,7 @@ export class Lane {
     const tasks = first && batch.length === 1 ? first.tasks : batch.flatMap((pending) => pending.tasks);
     let grants = NO_GRANTS;
     try {
-      const { tasksMax = 0, bytesMax = 0 } = settings.known(this.topic) ?? (await settings.refresh(this.topic));
+      const { tasksMax = 0, bytesMax = 0 } = this.#settings.latest ?? (await settings.refresh(this.topic));
       // A hot lane has tasks to hand out that come before these; the pump asks for them.
       if (!this.#hot) grants = this.#takeGrants(tasks.length, bytesOf(tasks));
       const wakes = this.#wakes;
@@ -225,7 +233,7 @@ export class Lane {
   takeStraight(task: NewTask, now: Millis, batch: number, follows: boolean): SubscriptionState | undefined {
     this.#straight.waiting--;
     if (follows || !this.#isStraight(task, now)) return undefined;
-    const settings = this.#context.settings.known(this.topic);
+    const settings = this.#settings.latest;
     if (settings === undefined || settings.tasksMax || settings.bytesMax) return undefined;
     const count = this.#subscriptions.length;
     if (this.#turnOfBatch !== batch) this.#turn = (this.#turn + 1) % count;

@@ -14,38 +14,58 @@ import type { Store } from "../store/store.js";
 
 const UNCONFIGURED: TopicSettings = { paused: false };
 
+/** What is known of a topic's settings; for those who ask for each task. */
+export interface KnownSettings {
+  /** Undefined until they were read. */
+  readonly latest: TopicSettings | undefined;
+}
+
 export class SettingsCache {
   readonly #store: Store;
-  readonly #settings = new Map<TopicName, TopicSettings>();
+  readonly #known = new Map<TopicName, { latest: TopicSettings | undefined }>();
 
   constructor(store: Store) {
     this.#store = store;
   }
 
+  /** The topic's settings, as they will be known from now on. */
+  of(topic: TopicName): KnownSettings {
+    return this.#of(topic);
+  }
+
+  #of(topic: TopicName): { latest: TopicSettings | undefined } {
+    let known = this.#known.get(topic);
+    if (known === undefined) {
+      known = { latest: undefined };
+      this.#known.set(topic, known);
+    }
+    return known;
+  }
+
   /** The topic's settings; undefined when they have not been read. */
   known(topic: TopicName): TopicSettings | undefined {
-    return this.#settings.get(topic);
+    return this.#known.get(topic)?.latest;
   }
 
   /** The topic's settings as far as they are known here. */
   get(topic: TopicName): TopicSettings {
-    return this.#settings.get(topic) ?? UNCONFIGURED;
+    return this.known(topic) ?? UNCONFIGURED;
   }
 
   /** Reads the topic's settings from the store. */
   async refresh(topic: TopicName): Promise<TopicSettings> {
     const [row] = await this.#store.describe([topic]);
     const settings = row?.settings ?? UNCONFIGURED;
-    this.#settings.set(topic, settings);
+    this.#of(topic).latest = settings;
     return settings;
   }
 
-  /** Reads again every topic that is known here. */
+  /** Reads again the settings of every topic that were read. */
   async refreshAll(): Promise<void> {
-    const topics = [...this.#settings.keys()];
+    const topics = [...this.#known].filter(([, { latest }]) => latest !== undefined).map(([topic]) => topic);
     for (let from = 0; from < topics.length; from += 100) {
       for (const row of await this.#store.describe(topics.slice(from, from + 100))) {
-        this.#settings.set(row.topic, row.settings);
+        this.#of(row.topic).latest = row.settings;
       }
     }
   }
@@ -56,11 +76,6 @@ export class SettingsCache {
       numRetries: head.numRetries ?? settings.numRetries ?? DEFAULTS.numRetries,
       backoff: head.backoff ?? settings.backoff ?? DEFAULTS.backoff,
     };
-  }
-
-  /** Milliseconds one attempt may take; 0 for no limit. */
-  timeoutMs(topic: TopicName, head: TaskHead): number {
-    return head.timeoutMs ?? this.get(topic).timeoutMs ?? 0;
   }
 
   lostLeasesMax(topic: TopicName): number {

@@ -14,7 +14,7 @@
 import assert from "node:assert";
 import type { LeaseToken, TopicName } from "../domain/ids.js";
 import { decideFailure, type FailureAdvice } from "../domain/retry.js";
-import type { Millis, Progress } from "../domain/task.js";
+import type { Progress } from "../domain/task.js";
 import { pause } from "../lib/clock.js";
 import { hashOfToken, Table } from "../lib/table.js";
 import type { Demand, Leased, SessionRecord, SessionRef, Undelivered } from "../store/store.js";
@@ -210,7 +210,7 @@ export class WorkerSession implements ReportReceipt {
     const subscription = this.#subscriptions.get(topic);
     assert(subscription, "only the session's topics are adopted");
     for (const leased of leases) {
-      const lease = holdLease(leased, subscription, this.#timeoutMs(subscription, leased), false);
+      const lease = holdLease(leased, subscription, subscription.lane.timeoutMs(leased.head), false);
       lease.spec = undefined;
       lease.delivery = DELIVERED_BEFORE;
       this.#hold(lease);
@@ -348,15 +348,11 @@ export class WorkerSession implements ReportReceipt {
 
   #acceptOne(subscription: SubscriptionState, leased: Leased, straight: boolean): void {
     sawTask(subscription, leased.bytes);
-    const lease = holdLease(leased, subscription, this.#timeoutMs(subscription, leased), straight);
+    const lease = holdLease(leased, subscription, subscription.lane.timeoutMs(leased.head), straight);
     this.#hold(lease);
     // The stream may have ended, or been asked to, while the store was asked.
     if (this.#state === "attached" && !this.#draining) this.outbox.lease(lease);
     else this.#handBack(lease);
-  }
-
-  #timeoutMs({ topic }: SubscriptionState, { head }: Leased): Millis {
-    return this.#context.settings.timeoutMs(topic, head);
   }
 
   #hold(lease: HeldLease): void {
