@@ -1,11 +1,6 @@
 /**
- * One worker that is attached to this broker: its credit, the leases it holds,
- * and what is to be told to it.
- *
- * Credit is a window, as the worker last advertised it: so many tasks, counted
- * from a delivery that it had received. What was delivered since, waits to be
- * delivered, or is being asked of the store, counts against it. One counter for
- * all of these, so that a worker is never given more than it asked for.
+ * One worker that is attached to this broker: the leases it holds, what it is
+ * given for its credit, and what is to be told to it.
  *
  * States: *attached* until the stream ends, by `goodbye` (*leaving*, while its
  * leases are handed back) or by `lose`; then *ended*. An ended session accepts
@@ -19,37 +14,22 @@ import { pause } from "../lib/clock.js";
 import { hashOfToken, Table } from "../lib/table.js";
 import type { Demand, Leased, SessionRecord, SessionRef, Undelivered } from "../store/store.js";
 import type { EngineContext } from "./context.js";
+import { Credit, type TopicCredit } from "./credit.js";
 import { type CancelReason, DELIVERED_BEFORE, type HeldLease, holdLease, wireTokenOf } from "./held-lease.js";
 import type { Lane } from "./lane.js";
 import { Outbox } from "./outbox.js";
 import { SettleQueue, type UpdateReceipt } from "./settle-queue.js";
 import type { StraightWay } from "./straight-way.js";
 
-/** What one demand may reserve of a worker's budget of bytes while it is under way. */
-const DEMAND_BYTES_MAX = 8 * 1024 * 1024;
-/** What a task is taken for before any of its topic was seen. */
-const TASK_BYTES_UNSEEN = 32 * 1024;
-/** Of the difference to smaller tasks that come, so much is taken off with each of them. */
-const TASK_BYTES_DECAY = 1 / 8;
-
 /** How long after a lost answer leases that came of it may still appear. */
 const RECONCILE_AGAIN_MS = 5_000;
 
 /** A worker's share of one topic. */
-export interface SubscriptionState {
+export interface SubscriptionState extends TopicCredit {
   readonly topic: TopicName;
   readonly holder: WorkerSession;
   readonly worker: string;
-  /** Tasks of this topic at once; 0 for no limit. */
-  readonly concurrency: number;
-  readonly weight: number;
   readonly lane: Lane;
-  /** Leases held and tasks being asked for. */
-  inFlight: number;
-  /** What it has had in proportion to its weight; the least served topic goes first. */
-  served: number;
-  /** About what the larger tasks of late took; demands reserve twice as much for each. Undefined before any was seen. */
-  taskBytes: number | undefined;
 }
 
 /** How tasks and reports go. */
@@ -100,15 +80,6 @@ export interface WorkerUpdate {
   readonly renew: readonly string[];
 }
 
-function isFull({ concurrency, inFlight }: SubscriptionState): boolean {
-  return concurrency !== 0 && inFlight >= concurrency;
-}
-
-function sawTask(subscription: SubscriptionState, bytes: number): void {
-  const { taskBytes = bytes } = subscription;
-  subscription.taskBytes = Math.max(bytes, taskBytes - (taskBytes - bytes) * TASK_BYTES_DECAY);
-}
-
 export class WorkerSession implements ReportReceipt {
   readonly worker: string;
   readonly outbox: Outbox;
@@ -116,7 +87,7 @@ export class WorkerSession implements ReportReceipt {
   readonly #record: SessionRecord;
   readonly #ref: SessionRef;
   readonly #subscriptions = new Map<TopicName, SubscriptionState>();
-  readonly #hotTopics = new Set<SubscriptionState>();
+  readonly #credit: Credit<SubscriptionState>;
   /** Lanes in which leases are looked for that nobody knows of. */
   readonly #reconciling = new Map<Lane, { again: boolean }>();
   /** By wire token. */
@@ -127,13 +98,6 @@ export class WorkerSession implements ReportReceipt {
   #state: "attached" | "leaving" | "ended" = "attached";
   /** Asked to move to another broker: it is given nothing more here. */
   #draining = false;
-  #window: number;
-  readonly #bytesMax: number;
-  #heldBytes = 0;
-  #reservedBytes = 0;
-  /** Tasks being asked for, or leased since the delivery the window is counted from. */
-  #outstanding = 0;
-  readonly #deliveries: { readonly number: number; readonly count: number }[] = [];
   #received = 0;
   /** Whether tasks were not asked for because the stream could take no more. */
   #stalled = false;
@@ -154,8 +118,7 @@ export class WorkerSession implements ReportReceipt {
     this.#record = record;
     this.#ref = { id: record.id, epoch: record.epoch };
     this.worker = record.worker;
-    this.#window = options.slots;
-    this.#bytesMax = options.bytesMax;
+    this.#credit = new Credit(options);
     this.#onLost = options.onLost;
     this.#heardAt = context.clock.monotonic();
     this.outbox = new Outbox((number, count) => this.#delivering(number, count));
@@ -213,6 +176,7 @@ export class WorkerSession implements ReportReceipt {
       const lease = holdLease(leased, subscription, subscription.lane.timeoutMs(leased.head), false);
       lease.spec = undefined;
       lease.delivery = DELIVERED_BEFORE;
+      this.#credit.hold(lease.bytes);
       this.#hold(lease);
       subscription.inFlight++;
     }
@@ -222,7 +186,7 @@ export class WorkerSession implements ReportReceipt {
   start(): void {
     for (const subscription of this.#subscriptions.values()) {
       subscription.lane.subscribe(subscription);
-      if (subscription.lane.hot) this.#hotTopics.add(subscription);
+      if (subscription.lane.hot) this.#credit.turned(subscription, true);
       // Whether tasks wait is unknown to a lane that nobody listened to.
       subscription.lane.wake();
     }
@@ -242,91 +206,51 @@ export class WorkerSession implements ReportReceipt {
    * at most, set aside for each of a thousand topics, would be more than there is.
    */
   grant(subscription: SubscriptionState, limit: number, bytes?: number): Grant | undefined {
-    const bytesFree = this.#bytesFree;
     const count = Math.min(limit, this.#roomFor(subscription));
-    if (count <= 0 || bytesFree <= 0) return undefined;
-    const bytesWanted = bytes ?? Math.ceil(count * (subscription.taskBytes ?? TASK_BYTES_UNSEEN) * 2);
-    const bytesMax = Math.min(bytesFree, bytesWanted, DEMAND_BYTES_MAX);
-    this.#take(subscription, count, bytesMax);
+    if (count <= 0) return undefined;
+    const bytesMax = this.#credit.bytesFor(subscription, count, bytes);
+    this.#credit.take(subscription, count, bytesMax);
     return { subscription, session: this.#ref, limit: count, bytesMax };
   }
 
   /** Sets credit aside for one task of so many bytes, if there is any. */
   takeStraight(subscription: SubscriptionState, bytes: number): boolean {
-    if (this.#roomFor(subscription) <= 0 || this.#bytesFree <= 0) return false;
-    this.#take(subscription, 1, bytes);
+    if (this.#roomFor(subscription) <= 0) return false;
+    this.#credit.take(subscription, 1, bytes);
     return true;
   }
 
-  get #bytesFree(): number {
-    return this.#bytesMax - this.#heldBytes - this.#reservedBytes;
-  }
-
-  /** For how many tasks of a topic there is credit. */
   #roomFor(subscription: SubscriptionState): number {
     if (this.#state !== "attached" || this.#draining) return 0;
     if (this.outbox.stalled) {
       this.#stalled = true;
       return 0;
     }
-    const credit = this.#window - this.#outstanding;
-    if (credit <= 0) return 0;
-    const room = subscription.concurrency === 0 ? credit : subscription.concurrency - subscription.inFlight;
-    return Math.min(room, this.#shareOf(subscription, credit));
-  }
-
-  #take(subscription: SubscriptionState, count: number, bytes: number): void {
-    this.#outstanding += count;
-    subscription.inFlight += count;
-    subscription.served += count / subscription.weight;
-    this.#reservedBytes += bytes;
+    return this.#credit.roomFor(subscription);
   }
 
   /** The stream takes a delivery. */
   #delivering(number: number, count: number): void {
-    this.#deliveries.push({ number, count });
+    this.#credit.delivering(number, count);
     if (!this.#stalled) return;
     this.#stalled = false;
     this.#pumpAll();
   }
 
-  /** How much of `credit` a topic may take when several of the worker's topics have tasks. */
-  #shareOf(subscription: SubscriptionState, credit: number): number {
-    if (this.#hotTopics.size === 0 || (this.#hotTopics.size === 1 && this.#hotTopics.has(subscription))) return credit;
-    let weights = this.#hotTopics.has(subscription) ? 0 : subscription.weight;
-    let least = subscription.served;
-    for (const other of this.#hotTopics) {
-      // Nothing is kept free for a topic that can take nothing now.
-      if (other !== subscription && isFull(other)) continue;
-      weights += other.weight;
-      least = Math.min(least, other.served);
-    }
-    const share = (credit * subscription.weight) / weights;
-    return subscription.served <= least ? Math.ceil(share) : Math.floor(share);
-  }
-
   /** A topic's lane turned hot or cold. */
   laneTurned(subscription: SubscriptionState, hot: boolean): void {
-    if (!hot) {
-      this.#hotTopics.delete(subscription);
-      return;
-    }
-    // A topic that was idle must not have saved up credit for a burst.
-    let least = Number.POSITIVE_INFINITY;
-    for (const other of this.#hotTopics) least = Math.min(least, other.served);
-    if (Number.isFinite(least)) subscription.served = Math.max(subscription.served, least);
-    this.#hotTopics.add(subscription);
+    this.#credit.turned(subscription, hot);
   }
 
   /** Gives back credit that a demand did not use; another topic may have a use for it. */
   refund({ subscription, limit, bytesMax }: Grant, unused = limit): void {
-    this.#take(subscription, -unused, -bytesMax);
+    this.#credit.giveBack(subscription, unused, bytesMax);
     this.#pumpAll();
   }
 
   /** Gives back what was set aside for one task. */
   refundStraight(subscription: SubscriptionState, bytes: number): void {
-    this.#take(subscription, -1, -bytes);
+    this.#credit.giveBack(subscription, 1, bytes);
     this.#pumpAll();
   }
 
@@ -342,12 +266,12 @@ export class WorkerSession implements ReportReceipt {
 
   /** Takes over a task that went straight, for which `bytes` were set aside. */
   acceptStraight(subscription: SubscriptionState, leased: Leased, bytes: number): void {
-    this.#reservedBytes -= bytes;
+    this.#credit.giveBack(subscription, 0, bytes);
     this.#acceptOne(subscription, leased, true);
   }
 
   #acceptOne(subscription: SubscriptionState, leased: Leased, straight: boolean): void {
-    sawTask(subscription, leased.bytes);
+    this.#credit.came(subscription, leased.bytes);
     const lease = holdLease(leased, subscription, subscription.lane.timeoutMs(leased.head), straight);
     this.#hold(lease);
     // The stream may have ended, or been asked to, while the store was asked.
@@ -357,7 +281,6 @@ export class WorkerSession implements ReportReceipt {
 
   #hold(lease: HeldLease): void {
     this.#held.set(lease.wireToken, lease);
-    this.#heldBytes += lease.bytes;
     if (lease.timeoutMs > 0) this.#context.attempts.watch(this, lease);
   }
 
@@ -366,8 +289,8 @@ export class WorkerSession implements ReportReceipt {
   }
 
   #pumpAll(): void {
-    if (this.#window <= this.#outstanding) return;
-    for (const subscription of this.#hotTopics) subscription.lane.pump();
+    if (this.#credit.isUsedUp) return;
+    for (const subscription of this.#credit.hot) subscription.lane.pump();
   }
 
   // ── What the worker says ───────────────────────────────────────────────────
@@ -406,7 +329,7 @@ export class WorkerSession implements ReportReceipt {
     for (const { token, progress } of update.progress) this.#note(token, progress, receipt);
     for (const token of update.renew) this.#note(token, undefined, receipt);
     this.#settles.close(receipt);
-    this.#credit(update.received, update.slots);
+    this.#advertised(update.received, update.slots);
   }
 
   #complete(lease: HeldLease, receipt: ReportReceipt): void {
@@ -430,8 +353,7 @@ export class WorkerSession implements ReportReceipt {
   /** The attempt is over: its room is free from now on, whatever the store says. */
   #end(lease: HeldLease): void {
     lease.reported = true;
-    lease.subscription.inFlight--;
-    this.#heldBytes -= lease.bytes;
+    this.#credit.free(lease.subscription, lease.bytes);
     if (lease.timeoutMs > 0 || lease.stop) this.#context.attempts.forget(lease);
   }
 
@@ -463,20 +385,9 @@ export class WorkerSession implements ReportReceipt {
     return receipt.bind(this);
   }
 
-  #credit(received: number, slots: number | undefined): void {
+  #advertised(received: number, slots: number | undefined): void {
     this.#received = Math.max(this.#received, received);
-    if (slots === undefined) {
-      if (this.#hotTopics.size > 0) this.#pumpAll();
-      return;
-    }
-    let done = 0;
-    for (const { number, count } of this.#deliveries) {
-      if (number > received) break;
-      this.#outstanding -= count;
-      done++;
-    }
-    if (done > 0) this.#deliveries.splice(0, done);
-    this.#window = slots;
+    if (slots !== undefined) this.#credit.advertised(slots, received);
     this.#pumpAll();
   }
 
