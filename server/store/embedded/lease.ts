@@ -13,7 +13,8 @@ import type { Change, Place } from "./change.js";
 import { VALUE_BYTES_MAX } from "./database.js";
 import type { NewRecord } from "./enqueue.js";
 import { LENGTH_BYTES } from "./entries.js";
-import { nameKey, numberKey, writeUint16, writeUint48 } from "./keys.js";
+import { epochOf } from "./holds.js";
+import { numberKey, writeUint16, writeUint48 } from "./keys.js";
 import { type Group, type Lease, writeSession } from "./leases.js";
 import { leasedBody } from "./moves.js";
 import { type Entry, Front } from "./ready-queue.js";
@@ -40,8 +41,8 @@ export function serve(change: Change, demands: readonly Demand[], now: Millis): 
   return { leased, ready: topic.figures.ready, lostSessions };
 }
 
-export function isOpen({ tables, topic }: Change, { id, epoch }: SessionRef): boolean {
-  return tables.hold.peek(nameKey(topic.number, id))?.readUInt32BE() === epoch;
+export function isOpen(change: Change, { id, epoch }: SessionRef): boolean {
+  return epochOf(change, id) === epoch;
 }
 
 function serveOne(change: Change, front: Front, demand: Demand, now: Millis, leased: Leased[]): void {
@@ -142,7 +143,7 @@ export class Handing {
     if (this.#group === undefined) {
       const { figures } = this.#change.topic;
       figures.groups += 1;
-      this.#group = { number: figures.groups, session: this.#session, live: 0 };
+      this.#group = { number: figures.groups, session: this.#session, live: 0, touched: false };
       this.#at = writeSession(rowBytes, this.#session);
     }
     return this.#group;

@@ -21,6 +21,7 @@ import { dropContent, keepContent } from "./blobs.js";
 import { type Body, decodeStatus, encodeProgress, NOTE_INLINE_MAX, tokenNumber } from "./body-codec.js";
 import type { Change, Ending } from "./change.js";
 import { isOver, rememberId } from "./ended-ids.js";
+import { endHold } from "./holds.js";
 import { nameKey } from "./keys.js";
 import { serve } from "./lease.js";
 import type { Lease } from "./leases.js";
@@ -178,8 +179,8 @@ export function expire(
   session: SessionId,
   options: ExpireOptions,
 ): { readonly expired: readonly Expired[]; readonly more: boolean } {
-  const { tables, topic } = change;
-  if (topic.number > 0) tables.hold.remove(nameKey(topic.number, session));
+  const { topic } = change;
+  endHold(change, session);
   const undelivered = new Set(options.undelivered);
   const ids = topic.leases.idsOf(session);
   const expired: Expired[] = [];
