@@ -159,6 +159,34 @@ export function release(topic: Topic, task: Task): "released" {
   return "released";
 }
 
+/** A task that goes without a trace but its id, and ready at once. */
+function isPlain({ head, dueAtMs }: NewTask, now: Millis): boolean {
+  return head.priority === 0 && head.externalId === "" && head.retentionMs === 0 && dueAtMs <= now;
+}
+
+/** Why the contract forbids that a task goes straight to a worker, if it does. `isOpen`: the worker's session, here. */
+export function whyDeclined(topic: Topic, task: NewTask, isOpen: boolean, ending: Ending): string | undefined {
+  if (inState(topic, "ready").length > 0) return "something waits";
+  if (topic.settings.paused) return "paused";
+  if (!isOpen) return "lost session";
+  if (!isPlain(task, ending.now)) return "not plain";
+  if (topic.tasks.has(task.id)) return "known id";
+  if (hasEnded(topic, task.id, ending) !== undefined) return "ended lately";
+  return undefined;
+}
+
+export function complete(
+  topic: Topic,
+  task: Task,
+  { token, result }: { readonly token: LeaseToken; readonly result?: Uint8Array },
+  ending: Ending,
+): "completed" {
+  move(task, "complete", { state: "completed", endedAtMs: ending.now, ...(result === undefined ? {} : { result }) });
+  topic.counters.completed += 1;
+  end(topic, task, token, ending);
+  return "completed";
+}
+
 /** The task and its situation, if this very lease is held. */
 export function heldLease(topic: Topic, ref: LeaseRef) {
   const task = topic.tasks.get(ref.id);

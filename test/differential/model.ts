@@ -60,6 +60,7 @@ import { ModelSessions } from "./model-sessions.js";
 import {
   abort,
   bytesHeld,
+  complete,
   createTask,
   createTopic,
   type Ending,
@@ -78,9 +79,11 @@ import {
   recordOf,
   release,
   retainedUntil,
+  type Situation,
   sortKey,
   statsOf,
   type Topic,
+  whyDeclined,
 } from "./model-task.js";
 
 export class ModelStore implements Store {
@@ -96,10 +99,10 @@ export class ModelStore implements Store {
     return this.#sessions.holdOf(name, session) !== undefined;
   }
 
-  /** For the differential test: a task's state, and when its id ended last, whether or not the window is over. */
-  peek(name: TopicName, id: TaskId): { readonly state: TaskState | undefined; readonly endedAtMs: Millis | undefined } {
+  /** For the differential test: where a task is, and when its id ended last, whether or not the window is over. */
+  peek(name: TopicName, id: TaskId): { readonly now: Situation | undefined; readonly endedAtMs: Millis | undefined } {
     const topic = this.#topic(name);
-    return { state: topic.tasks.get(id)?.now.state, endedAtMs: topic.ended.get(id)?.endedAtMs };
+    return { now: topic.tasks.get(id)?.now, endedAtMs: topic.ended.get(id)?.endedAtMs };
   }
 
   async open(): Promise<void> {}
@@ -146,12 +149,48 @@ export class ModelStore implements Store {
     });
   }
 
-  async enqueueStraight(tasks: readonly TopicTask[]): Promise<readonly (Leased | undefined)[]> {
-    return tasks.map(() => undefined);
+  /** Declines where the contract names a reason, and nowhere else. */
+  async enqueueStraight(
+    tasks: readonly TopicTask[],
+    takers: readonly SessionRef[],
+    options: Ending,
+  ): Promise<readonly (Leased | undefined)[]> {
+    assert(tasks.length <= LIMITS.batchMax && takers.length === tasks.length);
+    const declined = new Set<TopicName>();
+    return tasks.map((task, index) => {
+      const taker = takers[index];
+      assert(taker !== undefined);
+      if (declined.has(task.topic) || this.whyDeclined(task, taker, options) !== undefined) {
+        declined.add(task.topic);
+        return undefined;
+      }
+      return this.#change(task.topic, (topic) => {
+        promoteIfDue(createTask(topic, task), options.now);
+        topic.counters.enqueued += 1;
+        return this.#serve(topic, [{ session: taker, limit: 1, bytesMax: 0 }], options.now).leased[0];
+      });
+    });
   }
 
-  async completeStraight(leases: readonly TopicLeaseRef[]): Promise<readonly boolean[]> {
-    return leases.map(() => false);
+  /** Also for the differential test: why a task may not go straight, as things are. */
+  whyDeclined(task: TopicTask, { id, epoch }: SessionRef, ending: Ending): string | undefined {
+    const isOpen = this.#sessions.holdOf(task.topic, id) === epoch;
+    return whyDeclined(this.#topic(task.topic), task, isOpen, ending);
+  }
+
+  /**
+   * Whether a task went straight, and what was done about it since, is not looked at: a lease that
+   * is held of a task that keeps nothing ends in the same way, and a store may take it for one that went straight.
+   */
+  async completeStraight(leases: readonly TopicLeaseRef[], ending: Ending): Promise<readonly boolean[]> {
+    return leases.map(({ topic: name, ...lease }) =>
+      this.#change(name, (topic) => {
+        const task = heldLease(topic, lease)?.task;
+        if (task === undefined || task.head.retentionMs > 0 || task.head.externalId !== "") return false;
+        complete(topic, task, lease, ending);
+        return true;
+      }),
+    );
   }
 
   async lease(name: TopicName, demands: readonly Demand[], { now }: { readonly now: Millis }): Promise<LeaseAnswer> {
@@ -195,12 +234,7 @@ export class ModelStore implements Store {
           const repeated = hasEnded(topic, completion.id, options)?.completedBy === completion.token;
           return repeated ? "completed" : "lease_lost";
         }
-        const { result } = completion;
-        const endedAtMs = options.now;
-        move(held.task, "complete", { state: "completed", endedAtMs, ...(result === undefined ? {} : { result }) });
-        topic.counters.completed += 1;
-        end(topic, held.task, completion.token, options);
-        return "completed";
+        return complete(topic, held.task, completion, options);
       });
       return { outcomes, ...this.#serve(topic, options.demands ?? [], options.now) };
     });
