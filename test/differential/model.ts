@@ -65,20 +65,23 @@ import {
   createTopic,
   type Ending,
   end,
+  fail,
   forget,
   hasEnded,
   heldLease,
   inState,
   type Lease,
   leasedOf,
+  leasesOf,
   lose,
   move,
   moveEach,
   nextDue,
+  promote,
   promoteIfDue,
+  prune,
   recordOf,
   release,
-  retainedUntil,
   type Situation,
   sortKey,
   statsOf,
@@ -241,30 +244,7 @@ export class ModelStore implements Store {
   }
 
   async fail(name: TopicName, failures: readonly Failure[], ending: Ending): Promise<readonly FailOutcome[]> {
-    return this.#change(name, (topic) =>
-      failures.map((failure): FailOutcome => {
-        const held = heldLease(topic, failure);
-        if (held === undefined) {
-          const task = topic.tasks.get(failure.id);
-          if (task?.failedToken !== failure.token) return "lease_lost";
-          return task.now.state === "dead" ? "buried" : "retried";
-        }
-        const { task, situation } = held;
-        if (situation.cancelRequested) return abort(topic, task, ending);
-        task.failures += 1;
-        task.error = failure.error;
-        task.failedToken = failure.token;
-        if (failure.next.kind === "bury") {
-          move(task, "bury", { state: "dead", endedAtMs: ending.now, deadReason: failure.next.reason });
-          topic.counters.failed += 1;
-          return "buried";
-        }
-        move(task, "retry", { state: "scheduled", dueAtMs: failure.next.dueAtMs });
-        promoteIfDue(task, ending.now);
-        topic.counters.retried += 1;
-        return "retried";
-      }),
-    );
+    return this.#change(name, (topic) => failures.map((failure) => fail(topic, failure, ending)));
   }
 
   async release(name: TopicName, leases: readonly LeaseRef[], ending: Ending): Promise<readonly ReleaseOutcome[]> {
@@ -292,27 +272,11 @@ export class ModelStore implements Store {
   }
 
   async held(name: TopicName, session: SessionId): Promise<readonly Leased[]> {
-    return this.#leasesOf(this.#topic(name), session).map(({ task, lease }) => leasedOf(task, lease));
+    return leasesOf(this.#topic(name), session).map(({ task, lease }) => leasedOf(task, lease));
   }
 
-  #leasesOf(topic: Topic, session: SessionId) {
-    return inState(topic, "leased").flatMap((task) =>
-      task.now.state === "leased" && task.now.lease.session === session
-        ? [{ task, lease: task.now.lease, cancelRequested: task.now.cancelRequested }]
-        : [],
-    );
-  }
-
-  async promote(name: TopicName, { now, limit }: { readonly now: Millis; readonly limit: number }) {
-    return this.#change(name, (topic) => {
-      let promoted = 0;
-      for (const task of inState(topic, "scheduled").slice(0, limit)) {
-        promoteIfDue(task, now);
-        if (task.now.state === "ready") promoted += 1;
-      }
-      const nextDueMs = nextDue(topic);
-      return { promoted, ...(nextDueMs === undefined ? {} : { nextDueMs }) };
-    });
+  async promote(name: TopicName, options: { readonly now: Millis; readonly limit: number }) {
+    return this.#change(name, (topic) => promote(topic, options));
   }
 
   async expire(
@@ -328,7 +292,7 @@ export class ModelStore implements Store {
   ): Promise<{ readonly expired: readonly Expired[]; readonly more: boolean }> {
     return this.#change(name, (topic) => {
       this.#sessions.endHold(name, session);
-      const leases = this.#leasesOf(topic, session);
+      const leases = leasesOf(topic, session);
       const expired = leases.slice(0, options.limit).map(({ task, lease, cancelRequested }): Expired => {
         const uncharged = options.charge === "none" || options.undelivered.includes(lease.token);
         let outcome: Expired["outcome"];
@@ -342,15 +306,8 @@ export class ModelStore implements Store {
     });
   }
 
-  async prune(name: TopicName, { now, limit }: Ending & { readonly limit: number }) {
-    return this.#change(name, (topic) => {
-      const kept = [...inState(topic, "completed"), ...inState(topic, "cancelled")];
-      const byRetention = kept.sort((a, b) => retainedUntil(a) - retainedUntil(b));
-      const over = byRetention.filter((task) => retainedUntil(task) <= now).slice(0, limit);
-      for (const task of over) topic.tasks.delete(task.id);
-      const next = byRetention[over.length];
-      return { pruned: over.length, ...(next === undefined ? {} : { nextMs: retainedUntil(next) }) };
-    });
+  async prune(name: TopicName, options: Ending & { readonly limit: number }) {
+    return this.#change(name, (topic) => prune(topic, options));
   }
 
   async get(name: TopicName, ids: readonly TaskId[]): Promise<readonly (TaskRecord | undefined)[]> {
