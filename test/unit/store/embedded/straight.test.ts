@@ -121,6 +121,25 @@ test("tasks of many topics go straight in one call, and are known like others, a
   expect(f.scrub()).toEqual([]);
 });
 
+test("a task that is declined takes with it what is behind it in its topic, and nothing of other topics", async () => {
+  await using f = openState();
+  f.enqueueStraight([[TOPIC, "a"]]);
+  const leased = f.enqueueStraight([
+    [TOPIC, "b"],
+    [TOPIC, "a"],
+    [OTHER, "a"],
+    [TOPIC, "c"],
+    [OTHER, "b"],
+    [TOPIC, "d"],
+  ]);
+  expect(leased.map(({ topic, id }) => [topic, id])).toEqual([
+    [TOPIC, "b"],
+    [OTHER, "a"],
+    [OTHER, "b"],
+  ]);
+  expect(f.state.topics.find(TOPIC).figures).toMatchObject({ enqueued: 2, started: 2, leased: 2, places: 2 });
+});
+
 test("tasks of one topic that follow each other share a row of leases, and leave it together", async () => {
   await using f = openState();
   const leased = f.enqueueStraight([
