@@ -9,7 +9,16 @@
 import type { LeaseToken, SessionId, TaskId, TopicName } from "../../server/domain/ids.js";
 import type { TaskState } from "../../server/domain/states.js";
 import type { Millis } from "../../server/domain/task.js";
-import type { Demand, Leased, LeaseRef, SessionRecord, SessionRef, Store } from "../../server/store/store.js";
+import type {
+  Demand,
+  Leased,
+  LeaseRef,
+  SessionRecord,
+  SessionRef,
+  Store,
+  TopicLeaseRef,
+  TopicTask,
+} from "../../server/store/store.js";
 import { FOREIGN_TOKEN, sessionId } from "../support/task-factory.js";
 import type { ModelStore } from "./model.js";
 
@@ -28,9 +37,20 @@ export interface PreparedCall {
   /** For people. */
   readonly args: readonly unknown[];
   /** The tasks it is about, when its answer has an outcome for each. */
-  readonly subjects: readonly TaskId[];
-  /** Makes the call; leaves out of the answer what the contract leaves open. */
-  make(store: Store): Promise<unknown>;
+  readonly subjects: readonly Subject[];
+  /** What is special about it, for the coverage. */
+  readonly notes: readonly string[];
+  /**
+   * Makes the call; leaves out of the answer what the contract leaves open. `seen` is what
+   * another store answered: where the contract lets a store decline of its own accord, what that one
+   * declined is left out of the call.
+   */
+  make(store: Store, seen?: unknown): Promise<unknown>;
+}
+
+export interface Subject {
+  readonly topic: TopicName;
+  readonly id: TaskId;
 }
 
 /** Names a lease of a task: the latest, or one `back` leases before it. */
@@ -56,6 +76,8 @@ export interface DemandPick {
 export class World {
   readonly #model: ModelStore;
   readonly #leases = new Map<string, LeaseRef[]>();
+  /** Topic and token of leases of tasks that went straight. */
+  readonly #straight = new Set<string>();
   readonly #epochs = new Map<SessionId, number>();
 
   constructor(model: ModelStore) {
@@ -63,7 +85,21 @@ export class World {
   }
 
   state(topic: TopicName, id: TaskId): TaskState | "absent" {
-    return this.#model.peek(topic, id).state ?? "absent";
+    return this.#model.peek(topic, id).now?.state ?? "absent";
+  }
+
+  /** Why the contract forbids that a task goes straight, as things are. */
+  whyDeclined(task: TopicTask, taker: SessionRef, ending: Ending): string | undefined {
+    return this.#model.whyDeclined(task, taker, ending);
+  }
+
+  /** What became of a lease since it was handed out, and how it was; undefined when it is not held. */
+  story({ topic, id, session, token }: TopicLeaseRef): string | undefined {
+    const { now } = this.#model.peek(topic, id);
+    if (now?.state !== "leased" || now.lease.token !== token || now.lease.session !== session) return undefined;
+    if (now.cancelRequested) return "cancelling asked for";
+    if (now.progress !== undefined) return "with progress";
+    return this.#straight.has(`${topic} ${token}`) ? "untouched" : "leased the ordinary way";
   }
 
   serves(topic: TopicName, session: SessionId): boolean {
@@ -73,9 +109,13 @@ export class World {
   /** Takes in what a call came to: who was given leases, which session has a new epoch. */
   saw([topic]: readonly unknown[], answer: unknown): void {
     if (typeof answer !== "object" || answer === null) return;
-    if ("leased" in answer && Array.isArray(answer.leased) && typeof topic === "string") {
-      const leased: readonly Leased[] = answer.leased;
-      for (const { id, session, token } of leased) this.#history(topic, id).push({ id, session, token });
+    if ("leased" in answer && Array.isArray(answer.leased)) {
+      // Those that went straight name their topic.
+      const leased: readonly (Leased & { readonly topic?: TopicName })[] = answer.leased;
+      for (const { topic: own, id, session, token } of leased) {
+        if (own !== undefined) this.#straight.add(`${own} ${token}`);
+        this.#history(own ?? String(topic), id).push({ id, session, token });
+      }
     }
     if ("kind" in answer && answer.kind === "resumed" && "session" in answer) {
       const session = answer.session as SessionRecord;
@@ -113,8 +153,8 @@ export class World {
 
   /** Whether a store is free to recognise the token of a completion: the window is over, and the record is kept. */
   mayRecogniseToken(topic: TopicName, id: TaskId, { now, endedWindowMs }: Ending): boolean {
-    const { state, endedAtMs } = this.#model.peek(topic, id);
-    return state === "completed" && (endedAtMs === undefined || now - endedAtMs >= endedWindowMs);
+    const { now: situation, endedAtMs } = this.#model.peek(topic, id);
+    return situation?.state === "completed" && (endedAtMs === undefined || now - endedAtMs >= endedWindowMs);
   }
 
   #history(topic: string, id: TaskId): LeaseRef[] {

@@ -3,9 +3,9 @@
  * state, and what came of it. The run goes on until nothing new turns up, and
  * then EXPECTED must have been met, or the drawing has become too tame.
  */
-import type { TaskId } from "../../server/domain/ids.js";
 import { TASK_STATES, type TaskState } from "../../server/domain/states.js";
 import type { Store } from "../../server/store/store.js";
+import type { PreparedCall } from "./call.js";
 
 const STATES = [...TASK_STATES, "absent"] as const;
 const LEASE_VERBS = ["complete", "fail", "release", "progress"] as const;
@@ -37,6 +37,18 @@ export const EXPECTED: readonly string[] = [
   ...["scheduled", "ready", "leased", "completed"].map((state) => `requeue ${state}: wrong_state`),
   ...TASK_STATES.map((state) => `remove ${state}: ${state === "leased" ? "wrong_state" : "done"}`),
   ...["expired", "buried", "released", "aborted"].map((outcome) => `expire: ${outcome}`),
+  "enqueueStraight absent: straight",
+  ...STATES.map((state) => `enqueueStraight ${state}: declined`),
+  ...["something waits", "paused", "lost session", "not plain", "known id", "ended lately"].map(
+    (reason) => `enqueueStraight: ${reason}`,
+  ),
+  "enqueueStraight: several topics, some declined",
+  "completeStraight leased: completed",
+  ...STATES.map((state) => `completeStraight ${state}: declined`),
+  ...["untouched", "cancelling asked for", "with progress", "leased the ordinary way"].map(
+    (story) => `completeStraight: ${story}`,
+  ),
+  "completeStraight: several topics, some declined",
   "enqueue: full",
   "lease: leased",
   "lease: lost session",
@@ -56,19 +68,21 @@ export class Coverage {
   /** `states`: of the subjects, before the call. */
   saw(
     verb: keyof Store,
-    subjects: readonly TaskId[],
+    { subjects, notes }: PreparedCall,
     states: readonly (TaskState | "absent")[],
     answer: unknown,
   ): void {
     const outcomes = outcomesOf(answer);
     if (subjects.length === outcomes.length) {
+      const names = subjects.map(({ topic, id }) => `${topic} ${id}`);
       for (const [index, outcome] of outcomes.entries()) {
-        const id = subjects[index];
         // The second time in a call the task is no longer in that state.
-        if (id !== undefined && subjects.indexOf(id) === index) this.#add(`${verb} ${states[index]}: ${outcome}`);
+        if (names.indexOf(names[index] ?? "") === index) this.#add(`${verb} ${states[index]}: ${outcome}`);
       }
+      const topics = new Set(subjects.flatMap(({ topic }, index) => (outcomes[index] === "declined" ? [] : [topic])));
+      if (topics.size > 1 && outcomes.includes("declined")) this.#add(`${verb}: several topics, some declined`);
     }
-    for (const outcome of summaryOf(answer)) this.#add(`${verb}: ${outcome}`);
+    for (const word of [...summaryOf(answer), ...notes]) this.#add(`${verb}: ${word}`);
   }
 
   get size(): number {

@@ -6,16 +6,23 @@
  * The contract leaves open whether an ended id is remembered between one window
  * and two; a call that would depend on it leaves that task out (`mayBeForgotten`).
  * Likewise a completion repeated after its window, while the record is kept.
+ *
+ * Which tasks a store declines to let go straight is its own business where the
+ * contract names no reason. So the store is asked first, and the model is told the rest: it must agree that
+ * those could go. A task behind one of its topic that was declined counts as declined.
  */
 import type { Call } from "./call.js";
 import { SESSION_DRAWS } from "./draw-sessions.js";
+import { STRAIGHT_DRAWS } from "./draw-straight.js";
 import { TASK_DRAWS } from "./draw-tasks.js";
 import { TOPICS, type View } from "./pick.js";
 
-const DRAWS = { ...TASK_DRAWS, ...SESSION_DRAWS };
+const DRAWS = { ...TASK_DRAWS, ...STRAIGHT_DRAWS, ...SESSION_DRAWS };
 
 const WEIGHTS: readonly (readonly [number, keyof typeof DRAWS])[] = [
   [20, "enqueue"],
+  [14, "enqueueStraight"],
+  [9, "completeStraight"],
   [18, "lease"],
   [12, "complete"],
   [11, "fail"],

@@ -5,12 +5,12 @@
  * in TRANSITIONS and is checked against it.
  */
 import assert from "node:assert";
-import type { LeaseToken, TaskId, TopicName } from "../../server/domain/ids.js";
+import type { LeaseToken, SessionId, TaskId, TopicName } from "../../server/domain/ids.js";
 import { type DeadReason, isLegal, type TaskState, TRANSITIONS, type Transition } from "../../server/domain/states.js";
 import type { Millis, Progress, TaskHead, TaskRecord } from "../../server/domain/task.js";
 import type { Counter, TopicSettings, TopicStats } from "../../server/domain/topic.js";
 import { encodeRecord } from "../../server/store/record.js";
-import type { Leased, LeaseRef, MoveOutcome, NewTask } from "../../server/store/store.js";
+import type { FailOutcome, Failure, Leased, LeaseRef, MoveOutcome, NewTask } from "../../server/store/store.js";
 import { compare, type SortKey } from "./model-page.js";
 
 export type Lease = NonNullable<TaskRecord["lease"]>;
@@ -153,10 +153,69 @@ export function abort(topic: Topic, task: Task, ending: Ending): "aborted" {
   return "aborted";
 }
 
+export function fail(topic: Topic, failure: Failure, ending: Ending): FailOutcome {
+  const held = heldLease(topic, failure);
+  if (held === undefined) {
+    const task = topic.tasks.get(failure.id);
+    if (task?.failedToken !== failure.token) return "lease_lost";
+    return task.now.state === "dead" ? "buried" : "retried";
+  }
+  const { task, situation } = held;
+  if (situation.cancelRequested) return abort(topic, task, ending);
+  task.failures += 1;
+  task.error = failure.error;
+  task.failedToken = failure.token;
+  if (failure.next.kind === "bury") {
+    move(task, "bury", { state: "dead", endedAtMs: ending.now, deadReason: failure.next.reason });
+    topic.counters.failed += 1;
+    return "buried";
+  }
+  move(task, "retry", { state: "scheduled", dueAtMs: failure.next.dueAtMs });
+  promoteIfDue(task, ending.now);
+  topic.counters.retried += 1;
+  return "retried";
+}
+
 export function release(topic: Topic, task: Task): "released" {
   move(task, "release", { state: "ready" });
   topic.counters.released += 1;
   return "released";
+}
+
+/** A task that goes without a trace but its id, and ready at once. */
+function isPlain({ head, dueAtMs }: NewTask, now: Millis): boolean {
+  return head.priority === 0 && head.externalId === "" && head.retentionMs === 0 && dueAtMs <= now;
+}
+
+/** Why the contract forbids that a task goes straight to a worker, if it does. `isOpen`: the worker's session, here. */
+export function whyDeclined(topic: Topic, task: NewTask, isOpen: boolean, ending: Ending): string | undefined {
+  if (inState(topic, "ready").length > 0) return "something waits";
+  if (topic.settings.paused) return "paused";
+  if (!isOpen) return "lost session";
+  if (!isPlain(task, ending.now)) return "not plain";
+  if (topic.tasks.has(task.id)) return "known id";
+  if (hasEnded(topic, task.id, ending) !== undefined) return "ended lately";
+  return undefined;
+}
+
+export function complete(
+  topic: Topic,
+  task: Task,
+  { token, result }: { readonly token: LeaseToken; readonly result?: Uint8Array },
+  ending: Ending,
+): "completed" {
+  move(task, "complete", { state: "completed", endedAtMs: ending.now, ...(result === undefined ? {} : { result }) });
+  topic.counters.completed += 1;
+  end(topic, task, token, ending);
+  return "completed";
+}
+
+export function leasesOf(topic: Topic, session: SessionId) {
+  return inState(topic, "leased").flatMap((task) =>
+    task.now.state === "leased" && task.now.lease.session === session
+      ? [{ task, lease: task.now.lease, cancelRequested: task.now.cancelRequested }]
+      : [],
+  );
 }
 
 /** The task and its situation, if this very lease is held. */
@@ -224,7 +283,26 @@ export function forget(topic: Topic, task: Task): void {
   topic.counters.deleted += 1;
 }
 
-export function retainedUntil(task: Task): Millis {
+export function promote(topic: Topic, { now, limit }: { readonly now: Millis; readonly limit: number }) {
+  let promoted = 0;
+  for (const task of inState(topic, "scheduled").slice(0, limit)) {
+    promoteIfDue(task, now);
+    if (task.now.state === "ready") promoted += 1;
+  }
+  const nextDueMs = nextDue(topic);
+  return { promoted, ...(nextDueMs === undefined ? {} : { nextDueMs }) };
+}
+
+export function prune(topic: Topic, { now, limit }: { readonly now: Millis; readonly limit: number }) {
+  const kept = [...inState(topic, "completed"), ...inState(topic, "cancelled")];
+  const byRetention = kept.sort((a, b) => retainedUntil(a) - retainedUntil(b));
+  const over = byRetention.filter((task) => retainedUntil(task) <= now).slice(0, limit);
+  for (const task of over) topic.tasks.delete(task.id);
+  const next = byRetention[over.length];
+  return { pruned: over.length, ...(next === undefined ? {} : { nextMs: retainedUntil(next) }) };
+}
+
+function retainedUntil(task: Task): Millis {
   assert(task.now.state === "completed" || task.now.state === "cancelled");
   return task.now.endedAtMs + task.head.retentionMs;
 }

@@ -60,27 +60,33 @@ import { ModelSessions } from "./model-sessions.js";
 import {
   abort,
   bytesHeld,
+  complete,
   createTask,
   createTopic,
   type Ending,
   end,
+  fail,
   forget,
   hasEnded,
   heldLease,
   inState,
   type Lease,
   leasedOf,
+  leasesOf,
   lose,
   move,
   moveEach,
   nextDue,
+  promote,
   promoteIfDue,
+  prune,
   recordOf,
   release,
-  retainedUntil,
+  type Situation,
   sortKey,
   statsOf,
   type Topic,
+  whyDeclined,
 } from "./model-task.js";
 
 export class ModelStore implements Store {
@@ -96,10 +102,10 @@ export class ModelStore implements Store {
     return this.#sessions.holdOf(name, session) !== undefined;
   }
 
-  /** For the differential test: a task's state, and when its id ended last, whether or not the window is over. */
-  peek(name: TopicName, id: TaskId): { readonly state: TaskState | undefined; readonly endedAtMs: Millis | undefined } {
+  /** For the differential test: where a task is, and when its id ended last, whether or not the window is over. */
+  peek(name: TopicName, id: TaskId): { readonly now: Situation | undefined; readonly endedAtMs: Millis | undefined } {
     const topic = this.#topic(name);
-    return { state: topic.tasks.get(id)?.now.state, endedAtMs: topic.ended.get(id)?.endedAtMs };
+    return { now: topic.tasks.get(id)?.now, endedAtMs: topic.ended.get(id)?.endedAtMs };
   }
 
   async open(): Promise<void> {}
@@ -146,12 +152,48 @@ export class ModelStore implements Store {
     });
   }
 
-  async enqueueStraight(tasks: readonly TopicTask[]): Promise<readonly (Leased | undefined)[]> {
-    return tasks.map(() => undefined);
+  /** Declines where the contract names a reason, and nowhere else. */
+  async enqueueStraight(
+    tasks: readonly TopicTask[],
+    takers: readonly SessionRef[],
+    options: Ending,
+  ): Promise<readonly (Leased | undefined)[]> {
+    assert(tasks.length <= LIMITS.batchMax && takers.length === tasks.length);
+    const declined = new Set<TopicName>();
+    return tasks.map((task, index) => {
+      const taker = takers[index];
+      assert(taker !== undefined);
+      if (declined.has(task.topic) || this.whyDeclined(task, taker, options) !== undefined) {
+        declined.add(task.topic);
+        return undefined;
+      }
+      return this.#change(task.topic, (topic) => {
+        promoteIfDue(createTask(topic, task), options.now);
+        topic.counters.enqueued += 1;
+        return this.#serve(topic, [{ session: taker, limit: 1, bytesMax: 0 }], options.now).leased[0];
+      });
+    });
   }
 
-  async completeStraight(leases: readonly TopicLeaseRef[]): Promise<readonly boolean[]> {
-    return leases.map(() => false);
+  /** Also for the differential test: why a task may not go straight, as things are. */
+  whyDeclined(task: TopicTask, { id, epoch }: SessionRef, ending: Ending): string | undefined {
+    const isOpen = this.#sessions.holdOf(task.topic, id) === epoch;
+    return whyDeclined(this.#topic(task.topic), task, isOpen, ending);
+  }
+
+  /**
+   * Whether a task went straight, and what was done about it since, is not looked at: a lease that
+   * is held of a task that keeps nothing ends in the same way, and a store may take it for one that went straight.
+   */
+  async completeStraight(leases: readonly TopicLeaseRef[], ending: Ending): Promise<readonly boolean[]> {
+    return leases.map(({ topic: name, ...lease }) =>
+      this.#change(name, (topic) => {
+        const task = heldLease(topic, lease)?.task;
+        if (task === undefined || task.head.retentionMs > 0 || task.head.externalId !== "") return false;
+        complete(topic, task, lease, ending);
+        return true;
+      }),
+    );
   }
 
   async lease(name: TopicName, demands: readonly Demand[], { now }: { readonly now: Millis }): Promise<LeaseAnswer> {
@@ -195,42 +237,14 @@ export class ModelStore implements Store {
           const repeated = hasEnded(topic, completion.id, options)?.completedBy === completion.token;
           return repeated ? "completed" : "lease_lost";
         }
-        const { result } = completion;
-        const endedAtMs = options.now;
-        move(held.task, "complete", { state: "completed", endedAtMs, ...(result === undefined ? {} : { result }) });
-        topic.counters.completed += 1;
-        end(topic, held.task, completion.token, options);
-        return "completed";
+        return complete(topic, held.task, completion, options);
       });
       return { outcomes, ...this.#serve(topic, options.demands ?? [], options.now) };
     });
   }
 
   async fail(name: TopicName, failures: readonly Failure[], ending: Ending): Promise<readonly FailOutcome[]> {
-    return this.#change(name, (topic) =>
-      failures.map((failure): FailOutcome => {
-        const held = heldLease(topic, failure);
-        if (held === undefined) {
-          const task = topic.tasks.get(failure.id);
-          if (task?.failedToken !== failure.token) return "lease_lost";
-          return task.now.state === "dead" ? "buried" : "retried";
-        }
-        const { task, situation } = held;
-        if (situation.cancelRequested) return abort(topic, task, ending);
-        task.failures += 1;
-        task.error = failure.error;
-        task.failedToken = failure.token;
-        if (failure.next.kind === "bury") {
-          move(task, "bury", { state: "dead", endedAtMs: ending.now, deadReason: failure.next.reason });
-          topic.counters.failed += 1;
-          return "buried";
-        }
-        move(task, "retry", { state: "scheduled", dueAtMs: failure.next.dueAtMs });
-        promoteIfDue(task, ending.now);
-        topic.counters.retried += 1;
-        return "retried";
-      }),
-    );
+    return this.#change(name, (topic) => failures.map((failure) => fail(topic, failure, ending)));
   }
 
   async release(name: TopicName, leases: readonly LeaseRef[], ending: Ending): Promise<readonly ReleaseOutcome[]> {
@@ -258,27 +272,11 @@ export class ModelStore implements Store {
   }
 
   async held(name: TopicName, session: SessionId): Promise<readonly Leased[]> {
-    return this.#leasesOf(this.#topic(name), session).map(({ task, lease }) => leasedOf(task, lease));
+    return leasesOf(this.#topic(name), session).map(({ task, lease }) => leasedOf(task, lease));
   }
 
-  #leasesOf(topic: Topic, session: SessionId) {
-    return inState(topic, "leased").flatMap((task) =>
-      task.now.state === "leased" && task.now.lease.session === session
-        ? [{ task, lease: task.now.lease, cancelRequested: task.now.cancelRequested }]
-        : [],
-    );
-  }
-
-  async promote(name: TopicName, { now, limit }: { readonly now: Millis; readonly limit: number }) {
-    return this.#change(name, (topic) => {
-      let promoted = 0;
-      for (const task of inState(topic, "scheduled").slice(0, limit)) {
-        promoteIfDue(task, now);
-        if (task.now.state === "ready") promoted += 1;
-      }
-      const nextDueMs = nextDue(topic);
-      return { promoted, ...(nextDueMs === undefined ? {} : { nextDueMs }) };
-    });
+  async promote(name: TopicName, options: { readonly now: Millis; readonly limit: number }) {
+    return this.#change(name, (topic) => promote(topic, options));
   }
 
   async expire(
@@ -294,7 +292,7 @@ export class ModelStore implements Store {
   ): Promise<{ readonly expired: readonly Expired[]; readonly more: boolean }> {
     return this.#change(name, (topic) => {
       this.#sessions.endHold(name, session);
-      const leases = this.#leasesOf(topic, session);
+      const leases = leasesOf(topic, session);
       const expired = leases.slice(0, options.limit).map(({ task, lease, cancelRequested }): Expired => {
         const uncharged = options.charge === "none" || options.undelivered.includes(lease.token);
         let outcome: Expired["outcome"];
@@ -308,15 +306,8 @@ export class ModelStore implements Store {
     });
   }
 
-  async prune(name: TopicName, { now, limit }: Ending & { readonly limit: number }) {
-    return this.#change(name, (topic) => {
-      const kept = [...inState(topic, "completed"), ...inState(topic, "cancelled")];
-      const byRetention = kept.sort((a, b) => retainedUntil(a) - retainedUntil(b));
-      const over = byRetention.filter((task) => retainedUntil(task) <= now).slice(0, limit);
-      for (const task of over) topic.tasks.delete(task.id);
-      const next = byRetention[over.length];
-      return { pruned: over.length, ...(next === undefined ? {} : { nextMs: retainedUntil(next) }) };
-    });
+  async prune(name: TopicName, options: Ending & { readonly limit: number }) {
+    return this.#change(name, (topic) => prune(topic, options));
   }
 
   async get(name: TopicName, ids: readonly TaskId[]): Promise<readonly (TaskRecord | undefined)[]> {

@@ -49,6 +49,47 @@ const FAULTS: Record<string, Fault> = {
   "ended ids are not remembered": (model) => ({
     enqueue: (topic, tasks, options) => model.enqueue(topic, tasks, { ...options, endedWindowMs: 0 }),
   }),
+  "an id that ended lately goes straight": (model) => ({
+    enqueueStraight: (tasks, takers, options) => model.enqueueStraight(tasks, takers, { ...options, endedWindowMs: 0 }),
+  }),
+  "a task goes straight behind one of its topic that was declined": (model) => ({
+    enqueueStraight: async (tasks, takers, options) => {
+      const leased = [];
+      for (const [index, task] of tasks.entries()) {
+        leased.push(...(await model.enqueueStraight([task], takers.slice(index, index + 1), options)));
+      }
+      return leased;
+    },
+  }),
+  "a broker of an old epoch may let tasks go straight": (model) => ({
+    enqueueStraight: async (tasks, takers, options) => {
+      const { rows } = await model.sessions({ limit: 1000 });
+      const current = takers.map((taker) => rows.find(({ id }) => id === taker.id) ?? taker);
+      return model.enqueueStraight(tasks, current, options);
+    },
+  }),
+  "a task that is declined is enqueued all the same": (model) => ({
+    enqueueStraight: async (tasks, takers, options) => {
+      const leased = await model.enqueueStraight(tasks, takers, options);
+      for (const [index, task] of tasks.entries()) {
+        const isDeclined = leased[index] === undefined;
+        if (isDeclined) await model.enqueue(task.topic, [task], { ...options, tasksMax: 0, bytesMax: 0 });
+      }
+      return leased;
+    },
+  }),
+  "completeStraight does not check the token": (model) => ({
+    completeStraight: async (leases, options) => {
+      const records = await Promise.all(leases.map(({ topic, id }) => model.get(topic, [id])));
+      return model.completeStraight(
+        leases.map((lease, index) => ({ ...lease, ...records[index]?.[0]?.lease })),
+        options,
+      );
+    },
+  }),
+  "completeStraight forgets the id": (model) => ({
+    completeStraight: (leases, options) => model.completeStraight(leases, { ...options, endedWindowMs: 0 }),
+  }),
   "one lost lease too many is forgiven": (model) => ({
     expire: (topic, session, options) =>
       model.expire(topic, session, { ...options, lostLeasesMax: options.lostLeasesMax + 1 }),

@@ -32,14 +32,21 @@ export type Draw = (view: View) => Call;
 export function call<Args extends readonly unknown[]>(
   verb: keyof Store,
   prepare: (world: World) => Args,
-  make: (store: Store, args: Args) => Promise<unknown>,
-  subjects: (args: Args) => readonly { readonly id: TaskId }[] = () => [],
+  make: (store: Store, args: Args, seen: unknown) => Promise<unknown>,
+  /** Of the topic that the first argument names, unless they name their own. */
+  subjects: (args: Args) => readonly { readonly id: TaskId; readonly topic?: TopicName }[] = () => [],
+  notes: (world: World, args: Args) => readonly string[] = () => [],
 ): Call {
   return {
     verb,
     prepare(world) {
       const args = prepare(world);
-      return { args, subjects: subjects(args).map(({ id }) => id), make: (store) => make(store, args) };
+      return {
+        args,
+        subjects: subjects(args).map(({ id, topic }) => ({ id, topic: topic ?? topicName(String(args[0])) })),
+        notes: notes(world, args),
+        make: (store, seen) => make(store, args, seen),
+      };
     },
   };
 }

@@ -42,22 +42,16 @@ export async function drawSequence(random: Random, length: number, coverage: Cov
     const call = drawCall({ random, world, snapshot, now, endedWindowMs, opened });
     if (call.verb === "openSession") opened += 1;
     const prepared = call.prepare(world);
-    const states = prepared.subjects.map((id) => world.state(topicOf(prepared), id));
-    coverage.saw(call.verb, prepared.subjects, states, await make(prepared, model, world));
+    const states = prepared.subjects.map(({ topic, id }) => world.state(topic, id));
+    coverage.saw(call.verb, prepared, states, await make(prepared, model, world));
     calls.push(call);
   }
   return calls;
 }
 
-function topicOf({ args }: PreparedCall) {
-  const [topic] = args;
-  assert(typeof topic === "string");
-  return topicName(topic);
-}
-
-/** Makes a call against the model, and tells the world what came of it. */
-async function make(prepared: PreparedCall, model: ModelStore, world: World): Promise<unknown> {
-  const answer = await prepared.make(model);
+/** Makes a call against the model, and tells the world what came of it. `seen`: what the store answered before. */
+async function make(prepared: PreparedCall, model: ModelStore, world: World, seen?: unknown): Promise<unknown> {
+  const answer = await prepared.make(model, seen);
   world.saw(prepared.args, answer);
   return answer;
 }
@@ -83,8 +77,8 @@ export async function replay(
     for (const [index, call] of calls.entries()) {
       const prepared = call.prepare(world);
       shown.push(`${call.verb}(${prepared.args.map(show).join(", ")})`);
-      const expected = await make(prepared, model, world);
-      assertSame("answers", expected, await attempt(prepared, store));
+      const actual = await attempt(prepared, store);
+      assertSame("answers", await make(prepared, model, world, actual), actual);
       if ((index + 1) % pictureEvery === 0 || index === calls.length - 1) {
         const picture = await takeSnapshot(store);
         assertSame("pictures", await takeSnapshot(model), picture);

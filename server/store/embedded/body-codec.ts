@@ -114,6 +114,30 @@ export function encodeBody(body: Body): Buffer {
   return scratchUpTo(at);
 }
 
+/** Writes the body of a task to which nothing has happened yet. `record` has `bytes` bytes. */
+export function writeNew(
+  target: Buffer,
+  at: number,
+  id: TaskId,
+  place: Buffer,
+  bytes: number,
+  record: Content,
+  dueAtMs: number,
+): void {
+  target.fill(0, at, at + BODY.id);
+  target[at + BODY.idLength] = id.length;
+  copyPlace(target, at + BODY.place, place, 0);
+  if (dueAtMs > 0) writeUint48(target, dueAtMs, at + BODY.moment);
+  writeUint32(target, bytes, at + BODY.bytes);
+  const end = writeAscii(target, id, at + BODY.id);
+  if (Buffer.isBuffer(record)) {
+    target.set(record, end);
+    return;
+  }
+  target[at + BODY.flags] = FLAGS.recordBlob;
+  writeUint48(target, record.blob, end);
+}
+
 function encodeNote(note: Content, start: number): number {
   if (Buffer.isBuffer(note)) {
     scratch.writeUInt16BE(note.length, start);

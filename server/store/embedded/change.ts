@@ -29,9 +29,10 @@ export class Change implements Place {
   readonly ended: TaskId[] = [];
   readonly #readyBefore: number;
   readonly #wakes: Wake[] = [];
-  /** Groups that leases have left, and rows that were read. */
-  readonly #touched = new Set<Group>();
-  readonly #rows = new Map<Group, Buffer>();
+  /** Groups that leases have left. */
+  readonly #touched: Group[] = [];
+  /** Rows that were read: few verbs read any. */
+  #rows: Map<Group, Buffer> | undefined;
   #dueBeforeMs: Millis | undefined;
 
   constructor(tables: Tables, topic: TopicState) {
@@ -43,27 +44,38 @@ export class Change implements Place {
   setLease(id: TaskId, lease: Lease): void {
     const { leases } = this.topic;
     const before = leases.get(id);
-    if (before !== undefined && before.group !== lease.group) this.#touched.add(before.group);
+    if (before !== undefined && before.group !== lease.group) this.#touch(before.group);
     leases.set(id, lease);
   }
 
   dropLease(id: TaskId, lease: Lease): void {
-    this.#touched.add(lease.group);
+    this.#touch(lease.group);
     this.topic.leases.delete(id);
+  }
+
+  #touch(group: Group): void {
+    if (group.touched) return;
+    group.touched = true;
+    this.#touched.push(group);
   }
 
   /** The row of a group as it was at the beginning of the verb, or as `setRow` left it. */
   row(group: Group): Buffer {
-    let row = this.#rows.get(group);
+    let row = this.#rows?.get(group);
     if (row === undefined) {
       row = groupRow(this.tables, this.topic.number, group);
-      this.#rows.set(group, row);
+      this.#keepRow(group, row);
     }
     return row;
   }
 
   setRow(group: Group, row: Buffer): void {
     this.tables.leased.put(numberKey(this.topic.number, group.number), row);
+    this.#keepRow(group, row);
+  }
+
+  #keepRow(group: Group, row: Buffer): void {
+    this.#rows ??= new Map();
     this.#rows.set(group, row);
   }
 
@@ -79,7 +91,10 @@ export class Change implements Place {
   /** The last act of the verb. Returns whom to wake. */
   finish(): readonly Wake[] {
     const { name: topic, figures, number, leases } = this.topic;
-    for (const group of this.#touched) settleGroup(this.tables, number, leases, group);
+    for (const group of this.#touched) {
+      group.touched = false;
+      settleGroup(this.tables, number, leases, group);
+    }
     if (this.#readyBefore === 0 && figures.ready > 0) this.#wakes.push({ kind: "ready", topic });
     if (this.#dueBeforeMs !== undefined) {
       const atMs = firstDue(this.tables, this.topic);

@@ -3,6 +3,7 @@ import type { Millis } from "../../domain/task.js";
 import { completionToken, decodeBody, encodeGone, parkedState, STATE } from "./body-codec.js";
 import { type Change, type Ending, firstDue } from "./change.js";
 import { forgetEnded, forgetId, isOver } from "./ended-ids.js";
+import { forgetEndedOfTopics } from "./ended-of-topics.js";
 import {
   nameKey,
   parkedBounds,
@@ -13,6 +14,9 @@ import {
   topicBounds,
 } from "./keys.js";
 import { dropTask, headOf, putReady, takeTask } from "./moves.js";
+
+/** Of ids of any topics, which each topic's prune helps to forget. */
+const CHUNKS_OF_TOPICS = 4;
 
 export function promote(
   change: Change,
@@ -44,6 +48,7 @@ export function prune(
     pruned += 1;
   }
   forgetEnded(change, options, limit);
+  forgetEndedOfTopics(tables, options, Math.min(limit, CHUNKS_OF_TOPICS));
   const next = tables.retention.firstKey(start, end);
   return { pruned, ...(next === undefined ? {} : { nextMs: retentionMoment(next) }) };
 }

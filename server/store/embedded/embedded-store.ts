@@ -18,12 +18,12 @@ import type { TopicSettings } from "../../domain/topic.js";
 import { type Clock, systemClock } from "../../lib/clock.js";
 import { type Log, silentLog } from "../../lib/log.js";
 import { random } from "../../lib/random.js";
+import { encodeRecord } from "../record.js";
 import type {
   Completion,
   Demand,
   EventPage,
   Failure,
-  Leased,
   LeaseRef,
   ListQuery,
   NewSession,
@@ -123,12 +123,21 @@ export class EmbeddedStore implements Store {
     });
   }
 
-  async enqueueStraight(tasks: readonly TopicTask[]): Promise<readonly (Leased | undefined)[]> {
-    return tasks.map(() => undefined);
+  async enqueueStraight(tasks: readonly TopicTask[], takers: readonly SessionRef[], options: Ending) {
+    const records = tasks.map(({ head, spec }) => encodeRecord(head, spec));
+    return this.#open().run({
+      verb: "enqueueStraight",
+      write: (entry) => entry.enqueueStraight(tasks, records, takers, options),
+      apply: (state) => VERBS.enqueueStraight(state, tasks, records, takers, options),
+    });
   }
 
-  async completeStraight(leases: readonly TopicLeaseRef[]): Promise<readonly boolean[]> {
-    return leases.map(() => false);
+  async completeStraight(leases: readonly TopicLeaseRef[], options: Ending) {
+    return this.#open().run({
+      verb: "completeStraight",
+      write: (entry) => entry.completeStraight(leases, options),
+      apply: (state) => VERBS.completeStraight(state, leases, options),
+    });
   }
 
   async lease(topic: TopicName, demands: readonly Demand[], options: { readonly now: Millis }) {

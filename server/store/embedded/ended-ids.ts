@@ -11,20 +11,23 @@ import type { TaskId } from "../../domain/ids.js";
 import type { Millis } from "../../domain/task.js";
 import { encodeGone, goneMoment, idsInChunk, scratch, scratchUpTo } from "./body-codec.js";
 import type { Change, Ending, Place } from "./change.js";
+import type { Tables } from "./database.js";
 import { nameKey, numberKey, topicBounds, writeAscii, writeUint48 } from "./keys.js";
-import type { TopicState } from "./topic-state.js";
 
-const IDS_AT = 6;
-const CHUNK_BYTES_MAX = 1900;
+/** Of the moment that a chunk begins with. */
+export const MOMENT_BYTES = 6;
+export const CHUNK_BYTES_MAX = 1900;
 
 /** The task of this id is gone. */
-export function rememberId(change: Change, id: TaskId, token: number, { now, endedWindowMs }: Ending): void {
-  if (endedWindowMs <= 0) {
-    forgetId(change, id);
-    return;
-  }
-  change.tables.status.put(nameKey(change.topic.number, id), encodeGone(now, token));
-  change.ended.push(id);
+export function rememberId(change: Change, id: TaskId, token: number, ending: Ending): void {
+  markGone(change, id, token, ending);
+  if (ending.endedWindowMs > 0) change.ended.push(id);
+}
+
+/** Only gives the id its status; that it is written down in a chunk is the caller's business. */
+export function markGone({ tables, topic }: Place, id: TaskId, token: number, { now, endedWindowMs }: Ending): void {
+  if (endedWindowMs <= 0) forgetId({ tables, topic }, id);
+  else tables.status.put(nameKey(topic.number, id), encodeGone(now, token));
 }
 
 export function forgetId({ tables, topic }: Place, id: TaskId): void {
@@ -61,17 +64,19 @@ function putChunk({ tables, topic }: Place, length: number): void {
 
 /** Forgets the ids in up to `chunksMax` chunks whose window is over. */
 export function forgetEnded({ tables, topic }: Place, ending: Ending, chunksMax: number): void {
+  // Under no topic's number stands what is of many topics.
+  if (topic.number === 0) return;
   const { start, end } = topicBounds(topic.number);
   for (const { key, value } of tables.ended.rows(start, end, chunksMax)) {
-    if (!isOver(value.readUIntBE(0, IDS_AT), ending)) return;
-    for (const id of idsInChunk(value, IDS_AT)) forgetIfOver({ tables, topic }, id, ending);
+    if (!isOver(value.readUIntBE(0, MOMENT_BYTES), ending)) return;
+    for (const id of idsInChunk(value, MOMENT_BYTES)) forgetIfOver(tables, topic.number, id, ending);
     tables.ended.remove(key);
   }
 }
 
 /** The id may be in use again, or have ended again since, or its task may be kept: its status knows. */
-function forgetIfOver({ tables, topic }: { tables: Place["tables"]; topic: TopicState }, id: TaskId, ending: Ending) {
-  const key = nameKey(topic.number, id);
+export function forgetIfOver(tables: Tables, topic: number, id: string, ending: Ending): void {
+  const key = nameKey(topic, id);
   const status = tables.status.peek(key);
   const endedAtMs = status === undefined ? undefined : goneMoment(status);
   if (endedAtMs !== undefined && isOver(endedAtMs, ending)) tables.status.remove(key);

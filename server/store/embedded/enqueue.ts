@@ -11,29 +11,18 @@ import { keepBlob } from "./blobs.js";
 import {
   BLOB_BYTES,
   BODY,
-  type Content,
   decodeStatus,
   encodeParked,
   encodeQueued,
-  FLAGS,
   RECORD_INLINE_MAX,
   STATE,
   scratch,
   scratchUpTo,
+  writeNew,
 } from "./body-codec.js";
 import type { Change, Ending } from "./change.js";
 import { isOver } from "./ended-ids.js";
-import {
-  copyPlace,
-  externalKey,
-  nameKey,
-  PLACE_BYTES,
-  parkedKey,
-  writeAscii,
-  writePlace,
-  writeUint32,
-  writeUint48,
-} from "./keys.js";
+import { externalKey, nameKey, PLACE_BYTES, parkedKey, writePlace } from "./keys.js";
 import { Handing, isOpen, serve } from "./lease.js";
 import { Appender } from "./ready-queue.js";
 import type { TopicState } from "./topic-state.js";
@@ -45,12 +34,12 @@ export interface EnqueueOptions extends Ending {
 }
 
 /** A task with its record as it is kept. */
-export interface NewRecord extends Pick<NewTask, "id" | "head" | "dueAtMs"> {
+export interface NewRecord extends NewTask {
   readonly record: Buffer;
 }
 
 export function recordsOf(tasks: readonly NewTask[]): NewRecord[] {
-  return tasks.map(({ id, head, spec, dueAtMs }) => ({ id, head, dueAtMs, record: encodeRecord(head, spec) }));
+  return tasks.map(({ id, head, spec, dueAtMs }) => ({ id, head, spec, dueAtMs, record: encodeRecord(head, spec) }));
 }
 
 const NOTHING = Buffer.of(0);
@@ -80,7 +69,7 @@ function goStraight(change: Change, tasks: readonly NewRecord[], options: Enqueu
   if (topic.figures.ready > 0 || topic.settings.paused || !isOpen(change, demand.session)) return undefined;
   let bytes = 0;
   for (const task of tasks) {
-    if (!isPlain(task, now)) return undefined;
+    if (!isPlain(task, task.record, now)) return undefined;
     bytes += task.record.length;
   }
   if (tasks.length > 1 && bytes > demand.bytesMax) return undefined;
@@ -88,26 +77,24 @@ function goStraight(change: Change, tasks: readonly NewRecord[], options: Enqueu
   const leased: Leased[] = [];
   const created = tasks.map((task) => {
     if (isKnown(change, task.id, options)) return false;
-    arrive(topic, task);
-    const { id, record } = task;
-    writePlace(place, 0, topic.figures.places, 0);
-    const write = (target: Buffer, at: number) => writeNew(target, at, id, record.length, record, 0);
-    leased.push(handing.handNew(task, BODY.id + id.length + record.length, write));
+    arrive(topic, task.id, task.record);
+    leased.push(handing.handNew(task, task.record));
     return true;
   });
   handing.finish();
   return { kind: "enqueued", created, leased, ready: 0, lostSessions: [] };
 }
 
-function isPlain({ head, dueAtMs, record }: NewRecord, now: Millis): boolean {
+/** Whether the task may go straight to a worker, as far as it is for the task to say. */
+export function isPlain({ head, dueAtMs }: NewTask, record: Buffer, now: Millis): boolean {
   const { priority, externalId, retentionMs } = head;
   return (
     priority === 0 && externalId === "" && retentionMs === 0 && dueAtMs <= now && record.length <= RECORD_INLINE_MAX
   );
 }
 
-/** Counts a new task. */
-function arrive(topic: TopicState, { id, record }: NewRecord): void {
+/** Counts a new task, and gives it its number. */
+export function arrive(topic: TopicState, id: TaskId, record: Buffer): void {
   const { figures } = topic;
   if (id > topic.highestId) topic.highestId = id;
   figures.places += 1;
@@ -139,7 +126,7 @@ function isFull(change: Change, tasks: readonly NewRecord[], options: EnqueueOpt
 }
 
 /** Whether the id exists, or ended within the window. */
-function isKnown({ tables, topic }: Change, id: TaskId, ending: Ending): boolean {
+export function isKnown({ tables, topic }: Change, id: TaskId, ending: Ending): boolean {
   if (id > topic.highestId) return false;
   if (topic.leases.get(id) !== undefined) return true;
   const row = tables.status.peek(nameKey(topic.number, id));
@@ -162,35 +149,19 @@ function add(change: Change, task: NewRecord, ready: Appender, options: EnqueueO
     if (isKnown(change, id, options)) return false;
     tables.status.put(nameKey(topic.number, id), status);
   }
-  arrive(topic, task);
+  arrive(topic, id, record);
   if (head.externalId !== "") tables.external.put(externalKey(topic.number, head.externalId, id), NOTHING);
   const content = record.length <= RECORD_INLINE_MAX ? record : keepBlob(tables, topic, record);
   const length = BODY.id + id.length + (Buffer.isBuffer(content) ? content.length : BLOB_BYTES);
   if (isReady) {
     figures.ready += 1;
     const { target, at } = ready.reserve(place, length);
-    writeNew(target, at, id, record.length, content, 0);
+    writeNew(target, at, id, place, record.length, content, 0);
   } else {
     change.beforeScheduling();
     figures.scheduled += 1;
-    writeNew(scratch, 0, id, record.length, content, dueAtMs);
+    writeNew(scratch, 0, id, place, record.length, content, dueAtMs);
     tables.parked.put(parkedKey(topic.number, STATE.scheduled, dueAtMs, place, 0), scratchUpTo(length));
   }
   return true;
-}
-
-/** Writes the body of a task to which nothing has happened yet. */
-function writeNew(target: Buffer, at: number, id: string, bytes: number, record: Content, dueAtMs: Millis): void {
-  target.fill(0, at, at + BODY.id);
-  target[at + BODY.idLength] = id.length;
-  copyPlace(target, at + BODY.place, place, 0);
-  if (dueAtMs > 0) writeUint48(target, dueAtMs, at + BODY.moment);
-  writeUint32(target, bytes, at + BODY.bytes);
-  const end = writeAscii(target, id, at + BODY.id);
-  if (Buffer.isBuffer(record)) {
-    target.set(record, end);
-    return;
-  }
-  target[at + BODY.flags] = FLAGS.recordBlob;
-  writeUint48(target, record.blob, end);
 }

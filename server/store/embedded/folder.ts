@@ -25,10 +25,13 @@ import { JOURNAL_NAME } from "./journal.js";
 import { PROBE_FILE, RESERVE_FILE } from "./reserve.js";
 
 const MARKER_FILE = "store.json";
-/** Rises with every change that an older version would misread. In 2, tasks that went straight to a worker have no status. */
-const LAYOUT = 2;
+/**
+ * Rises with every change that an older version would misread. Since 2, tasks that went straight to a worker have no
+ * status; since 3, the journal may name the verbs for tasks of any topics, and ended ids stand in chunks of many topics.
+ */
+const LAYOUT = 3;
 /** The layouts that are taken over as they are. */
-const LAYOUTS_BEFORE: readonly number[] = [1];
+const LAYOUTS_BEFORE: readonly number[] = [1, 2];
 
 const OURS: ReadonlySet<string> = new Set([
   MARKER_FILE,

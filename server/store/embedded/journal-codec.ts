@@ -10,7 +10,7 @@
 import assert from "node:assert";
 import type { LeaseToken, SessionId, TaskId, TopicName } from "../../domain/ids.js";
 import { decodeRecord } from "../record.js";
-import type { Completion, Demand } from "../store.js";
+import type { Completion, Demand, SessionRef, TopicLeaseRef, TopicTask } from "../store.js";
 import type { Ending } from "./change.js";
 import type { EnqueueOptions, NewRecord } from "./enqueue.js";
 import { ENTRY_HEAD_BYTES } from "./journal.js";
@@ -41,6 +41,8 @@ export const JOURNALED = [
   "appendEvents",
   "announceWatch",
   "scrub",
+  "enqueueStraight",
+  "completeStraight",
 ] as const;
 
 export type Journaled = (typeof JOURNALED)[number];
@@ -152,6 +154,48 @@ export class EntryWriter {
     return this;
   }
 
+  enqueueStraight(
+    tasks: readonly TopicTask[],
+    records: readonly Buffer[],
+    takers: readonly SessionRef[],
+    ending: Ending,
+  ): this {
+    this.#ending(ending);
+    this.#uint32(tasks.length);
+    let topicBefore = "";
+    let takerBefore = "";
+    for (const [index, { topic, id, dueAtMs }] of tasks.entries()) {
+      const [record, taker] = [records[index], takers[index]];
+      assert(record !== undefined && taker !== undefined, "each task has its record and its taker");
+      this.#text(topic === topicBefore ? "" : topic);
+      topicBefore = topic;
+      this.#text(taker.id === takerBefore ? "" : taker.id);
+      takerBefore = taker.id;
+      this.#uint32(taker.epoch);
+      this.#text(id);
+      this.#number(dueAtMs);
+      this.#uint32(record.length);
+      this.bytes(record);
+    }
+    return this;
+  }
+
+  completeStraight(leases: readonly TopicLeaseRef[], ending: Ending): this {
+    this.#ending(ending);
+    this.#uint32(leases.length);
+    let topicBefore = "";
+    let sessionBefore = "";
+    for (const { topic, id, session, token } of leases) {
+      this.#text(topic === topicBefore ? "" : topic);
+      topicBefore = topic;
+      this.#text(id);
+      this.#text(session === sessionBefore ? "" : session);
+      sessionBefore = session;
+      this.#text(token);
+    }
+    return this;
+  }
+
   #ending({ now, endedWindowMs }: Ending): void {
     this.#number(now);
     this.#number(endedWindowMs);
@@ -212,6 +256,10 @@ export function decodeEntry(entry: Buffer): { readonly verb: Journaled; readonly
       return { verb, args: reader.lease() };
     case "complete":
       return { verb, args: reader.complete() };
+    case "enqueueStraight":
+      return { verb, args: reader.enqueueStraight() };
+    case "completeStraight":
+      return { verb, args: reader.completeStraight() };
     case "appendEvents":
       return { verb, args: [reader.rest()] };
     default:
@@ -235,7 +283,7 @@ class EntryReader {
       const id = this.#text() as TaskId;
       const dueAtMs = this.#number();
       const record = this.#bytes(this.#uint32());
-      return { id, head: decodeRecord(record).head, record, dueAtMs };
+      return { id, ...decodeRecord(record), record, dueAtMs };
     });
     return [topic, tasks, options];
   }
@@ -259,6 +307,38 @@ class EntryReader {
       return this.#bytes(1)[0] === 1 ? { ...lease, result: this.#bytes(this.#uint32()) } : lease;
     });
     return [topic, completions, { ...ending, demands }];
+  }
+
+  enqueueStraight(): [TopicTask[], Buffer[], SessionRef[], Ending] {
+    const ending = this.#ending();
+    const records: Buffer[] = [];
+    const takers: SessionRef[] = [];
+    let topic = "" as TopicName;
+    let taker = "" as SessionId;
+    const tasks = this.#list((): TopicTask => {
+      topic = (this.#text() || topic) as TopicName;
+      taker = (this.#text() || taker) as SessionId;
+      takers.push({ id: taker, epoch: this.#uint32() });
+      const id = this.#text() as TaskId;
+      const dueAtMs = this.#number();
+      const record = this.#bytes(this.#uint32());
+      records.push(record);
+      return { topic, id, ...decodeRecord(record), dueAtMs };
+    });
+    return [tasks, records, takers, ending];
+  }
+
+  completeStraight(): [TopicLeaseRef[], Ending] {
+    const ending = this.#ending();
+    let topic = "" as TopicName;
+    let session = "" as SessionId;
+    const leases = this.#list((): TopicLeaseRef => {
+      topic = (this.#text() || topic) as TopicName;
+      const id = this.#text() as TaskId;
+      session = (this.#text() || session) as SessionId;
+      return { topic, id, session, token: this.#text() as LeaseToken };
+    });
+    return [leases, ending];
   }
 
   rest(): Buffer {

@@ -6,20 +6,21 @@
 import { fenceAt, type SessionId } from "../../domain/ids.js";
 import type { Millis } from "../../domain/task.js";
 import { decodeRecord } from "../record.js";
-import type { Demand, LeaseAnswer, Leased, SessionRef } from "../store.js";
+import type { Demand, LeaseAnswer, Leased, NewTask, SessionRef } from "../store.js";
 import { loadContent } from "./blobs.js";
-import { BODY, type Body, decodeBody, FLAGS, idOfBody, tokenText } from "./body-codec.js";
+import { BODY, type Body, decodeBody, FLAGS, idOfBody, tokenText, writeNew } from "./body-codec.js";
 import type { Change, Place } from "./change.js";
 import { VALUE_BYTES_MAX } from "./database.js";
-import type { NewRecord } from "./enqueue.js";
 import { LENGTH_BYTES } from "./entries.js";
-import { nameKey, numberKey, writeUint16, writeUint48 } from "./keys.js";
+import { epochOf } from "./holds.js";
+import { numberKey, PLACE_BYTES, writePlace, writeUint16, writeUint48 } from "./keys.js";
 import { type Group, type Lease, writeSession } from "./leases.js";
 import { leasedBody } from "./moves.js";
 import { type Entry, Front } from "./ready-queue.js";
 
 /** The row of a group of leases is put together here. */
 const rowBytes = Buffer.allocUnsafeSlow(VALUE_BYTES_MAX);
+const place = Buffer.alloc(PLACE_BYTES);
 
 /** Serves the demands in their order, each up to its limits. */
 export function serve(change: Change, demands: readonly Demand[], now: Millis): LeaseAnswer {
@@ -40,8 +41,8 @@ export function serve(change: Change, demands: readonly Demand[], now: Millis): 
   return { leased, ready: topic.figures.ready, lostSessions };
 }
 
-export function isOpen({ tables, topic }: Change, { id, epoch }: SessionRef): boolean {
-  return tables.hold.peek(nameKey(topic.number, id))?.readUInt32BE() === epoch;
+export function isOpen(change: Change, { id, epoch }: SessionRef): boolean {
+  return epochOf(change, id) === epoch;
 }
 
 function serveOne(change: Change, front: Front, demand: Demand, now: Millis, leased: Leased[]): void {
@@ -90,21 +91,22 @@ export class Handing {
     return { id, session, token, leasedAtMs: this.#now, head, spec, bytes, failures, lostLeases };
   }
 
-  /** Hands out a plain task that never waited. `write` writes its body, of that length, to where it is told. */
-  handNew(task: NewRecord, length: number, write: (target: Buffer, at: number) => void): Leased {
-    const { id, record } = task;
+  /** Hands out a plain task that has just arrived, and waited nowhere. */
+  handNew({ id, head, spec }: NewTask, record: Buffer): Leased {
+    const { topic } = this.#change;
     const session = this.#session;
+    const bytes = record.length;
     const tokenNumber = this.#start();
     const token = tokenText(tokenNumber);
+    const length = BODY.id + id.length + bytes;
     const group = this.#groupFor(length);
     writeUint16(rowBytes, length, this.#at);
     const body = this.#at + LENGTH_BYTES;
-    write(rowBytes, body);
+    writePlace(place, 0, topic.figures.places, 0);
+    writeNew(rowBytes, body, id, place, bytes, record, 0);
     this.#mark(body, tokenNumber);
     this.#at = body + length;
-    const bytes = record.length;
-    this.#change.setLease(id, { session, token, tokenNumber, group, bytes, plain: true, cancelRequested: false });
-    const { head, spec } = decodeRecord(record);
+    topic.leases.set(id, { session, token, tokenNumber, group, bytes, plain: true, cancelRequested: false });
     return { id, session, token, leasedAtMs: this.#now, head, spec, bytes, failures: 0, lostLeases: 0 };
   }
 
@@ -142,7 +144,7 @@ export class Handing {
     if (this.#group === undefined) {
       const { figures } = this.#change.topic;
       figures.groups += 1;
-      this.#group = { number: figures.groups, session: this.#session, live: 0 };
+      this.#group = { number: figures.groups, session: this.#session, live: 0, touched: false };
       this.#at = writeSession(rowBytes, this.#session);
     }
     return this.#group;

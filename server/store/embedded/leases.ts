@@ -21,6 +21,8 @@ export interface Group {
   readonly session: SessionId;
   /** How many of them are held. */
   live: number;
+  /** Leases have left it in the verb in progress: its row is to be put right. */
+  touched: boolean;
 }
 
 export interface Lease {
@@ -112,7 +114,7 @@ export function loadLeases(tables: Tables, topic: number): Leases {
   const { start, end } = topicBounds(topic);
   for (const { key, value } of tables.leased.rows(start, end, Number.POSITIVE_INFINITY)) {
     const session = sessionIn(value);
-    const group: Group = { number: key.readUIntBE(4, 6), session, live: 0 };
+    const group: Group = { number: key.readUIntBE(4, 6), session, live: 0, touched: false };
     for (const { at, end: entryEnd } of entriesOf(value, 1 + session.length)) {
       const body = decodeBody(value.subarray(at, entryEnd));
       const { token: tokenNumber, bytes, mark } = body;

@@ -153,7 +153,7 @@ export function changeLeased(change: Change, body: Body, lease: Lease): void {
   if (group.live > 1) {
     // It leaves the others, so that their row need not be written with every change of this one.
     figures.groups += 1;
-    group = { number: figures.groups, session: lease.session, live: 0 };
+    group = { number: figures.groups, session: lease.session, live: 0, touched: false };
   }
   change.setLease(body.id, { ...lease, group });
   change.setRow(group, singleRow(lease.session, body));

@@ -48,6 +48,7 @@ export interface OpenOptions {
 /** These take new things in: they are refused while the reserve is out. */
 const TAKING: ReadonlySet<Journaled> = new Set([
   "enqueue",
+  "enqueueStraight",
   "configure",
   "openSession",
   "appendEvents",

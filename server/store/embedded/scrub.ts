@@ -171,7 +171,7 @@ class Scrubber {
       if (this.#bodyOf(body.id) === undefined) putReady(this.#change, { ...body, token: 0, mark: 0 });
     }
     const lease = held.map(({ id }) => topic.leases.get(id)).find((one) => one !== undefined);
-    settleGroup(tables, topic.number, topic.leases, lease?.group ?? { number, session, live: 0 });
+    settleGroup(tables, topic.number, topic.leases, lease?.group ?? { number, session, live: 0, touched: false });
   }
 
   /** At the end of the call: rows that were read before must be those that are there. */

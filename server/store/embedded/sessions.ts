@@ -5,10 +5,12 @@
 import type { SessionId } from "../../domain/ids.js";
 import type { Millis } from "../../domain/task.js";
 import type { NewSession, Page, SessionRecord, SessionRef, Undelivered } from "../store.js";
+import type { Place } from "./change.js";
 import type { Tables } from "./database.js";
-import { bound, expiryKey, expiryMoment, expirySession, nameKey, sessionPartKey, successor, textKey } from "./keys.js";
+import { endHold, epochOf, openAt } from "./holds.js";
+import { bound, expiryKey, expiryMoment, expirySession, sessionPartKey, successor, textKey } from "./keys.js";
 import { putParts, readParts, removeParts } from "./parts.js";
-import type { Topics } from "./topic-state.js";
+import type { TopicState, Topics } from "./topic-state.js";
 
 /** What changes while a session lives. Small, so that a renewal is one small write whatever the session serves. */
 interface State {
@@ -46,7 +48,7 @@ export class Sessions {
     this.#putPart(id, OPENED, session);
     this.#putPart(id, UNDELIVERED, []);
     for (const { topic } of session.subscriptions) {
-      this.#tables.hold.put(nameKey(this.#topics.create(topic).number, id), epochBytes(1));
+      openAt(this.#place(this.#topics.create(topic)), id, 1);
     }
   }
 
@@ -65,10 +67,9 @@ export class Sessions {
     this.#put(before, state);
     const session = this.#record(state);
     for (const { topic } of session.subscriptions) {
-      const { number } = this.#topics.find(topic);
+      const place = this.#place(this.#topics.find(topic));
       // A topic on which `expire` ended the session's hold stays closed.
-      if (this.#tables.hold.peek(nameKey(number, id)) === undefined) continue;
-      this.#tables.hold.put(nameKey(number, id), epochBytes(epoch));
+      if (epochOf(place, id) !== undefined) openAt(place, id, epoch);
     }
     return { kind: "resumed", session };
   }
@@ -125,14 +126,15 @@ export class Sessions {
   close({ id, epoch }: SessionRef): void {
     const state = this.#find(id);
     if (state?.epoch !== epoch) return;
-    for (const { topic } of this.#opened(id).subscriptions) {
-      const { number } = this.#topics.find(topic);
-      if (number > 0) this.#tables.hold.remove(nameKey(number, id));
-    }
+    for (const { topic } of this.#opened(id).subscriptions) endHold(this.#place(this.#topics.find(topic)), id);
     this.#tables.session.remove(textKey(id));
     this.#tables.expiry.remove(expiryKey(state.expiresAtMs, id));
     removeParts(this.#tables.sessionPart, sessionPartKey(id, OPENED));
     removeParts(this.#tables.sessionPart, sessionPartKey(id, UNDELIVERED));
+  }
+
+  #place(topic: TopicState): Place {
+    return { tables: this.#tables, topic };
   }
 
   list({ after, limit }: { readonly after?: string; readonly limit: number }): Page<SessionRecord> {
@@ -194,10 +196,4 @@ export class Sessions {
 
 function parseState(value: Buffer): State {
   return JSON.parse(value.toString());
-}
-
-function epochBytes(epoch: number): Buffer {
-  const bytes = Buffer.alloc(4);
-  bytes.writeUInt32BE(epoch);
-  return bytes;
 }

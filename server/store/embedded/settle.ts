@@ -20,7 +20,8 @@ import type {
 import { dropContent, keepContent } from "./blobs.js";
 import { type Body, decodeStatus, encodeProgress, NOTE_INLINE_MAX, tokenNumber } from "./body-codec.js";
 import type { Change, Ending } from "./change.js";
-import { isOver, rememberId } from "./ended-ids.js";
+import { isOver, markGone } from "./ended-ids.js";
+import { endHold } from "./holds.js";
 import { nameKey } from "./keys.js";
 import { serve } from "./lease.js";
 import type { Lease } from "./leases.js";
@@ -36,7 +37,7 @@ import {
   takeTask,
 } from "./moves.js";
 
-function heldLease({ topic }: Change, { id, session, token }: LeaseRef): Lease | undefined {
+export function heldLease({ topic }: Change, { id, session, token }: LeaseRef): Lease | undefined {
   const lease = topic.leases.get(id);
   return lease?.token === token && lease.session === session ? lease : undefined;
 }
@@ -56,21 +57,29 @@ function completeOne(change: Change, completion: Completion, ending: Ending): Co
   const { tables, topic } = change;
   const { id } = completion;
   if (lease.plain) {
-    change.dropLease(id, lease);
-    rememberId(change, id, lease.tokenNumber, ending);
-    topic.figures.leased -= 1;
-    topic.figures.bytes -= lease.bytes;
-  } else {
-    const body = takeTask(change, { state: "leased", body: leasedBody(change, lease), lease });
-    const { retentionMs } = headOf(change, body);
-    const result =
-      completion.result === undefined || retentionMs === 0
-        ? undefined
-        : keepContent(tables, topic, completion.result, NOTE_INLINE_MAX);
-    endTask(change, { ...body, result }, "completed", lease.tokenNumber, ending);
+    completePlain(change, id, lease, ending);
+    if (ending.endedWindowMs > 0) change.ended.push(id);
+    return "completed";
   }
+  const body = takeTask(change, { state: "leased", body: leasedBody(change, lease), lease });
+  const { retentionMs } = headOf(change, body);
+  const result =
+    completion.result === undefined || retentionMs === 0
+      ? undefined
+      : keepContent(tables, topic, completion.result, NOTE_INLINE_MAX);
+  endTask(change, { ...body, result }, "completed", lease.tokenNumber, ending);
   topic.figures.completed += 1;
   return "completed";
+}
+
+/** For a lease that is `plain`. The caller writes down in a chunk that the id ended. */
+export function completePlain(change: Change, id: TaskId, lease: Lease, ending: Ending): void {
+  const { figures } = change.topic;
+  change.dropLease(id, lease);
+  markGone(change, id, lease.tokenNumber, ending);
+  figures.leased -= 1;
+  figures.bytes -= lease.bytes;
+  figures.completed += 1;
 }
 
 /** Whether this very lease completed the task, within the window. */
@@ -178,8 +187,8 @@ export function expire(
   session: SessionId,
   options: ExpireOptions,
 ): { readonly expired: readonly Expired[]; readonly more: boolean } {
-  const { tables, topic } = change;
-  if (topic.number > 0) tables.hold.remove(nameKey(topic.number, session));
+  const { topic } = change;
+  endHold(change, session);
   const undelivered = new Set(options.undelivered);
   const ids = topic.leases.idsOf(session);
   const expired: Expired[] = [];

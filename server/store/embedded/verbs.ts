@@ -16,6 +16,8 @@ import type {
   NewSession,
   ScrubOptions,
   SessionRef,
+  TopicLeaseRef,
+  TopicTask,
   Undelivered,
   Wake,
 } from "../store.js";
@@ -31,6 +33,7 @@ import { serve } from "./lease.js";
 import { scrub } from "./scrub.js";
 import { Sessions } from "./sessions.js";
 import * as settle from "./settle.js";
+import * as straight from "./straight.js";
 import { Topics } from "./topic-state.js";
 
 /** The store's state, and the wakes that the verb in progress causes. */
@@ -71,6 +74,17 @@ export class State {
 export const VERBS = {
   enqueue: (state: State, topic: TopicName, tasks: readonly NewRecord[], options: EnqueueOptions) =>
     state.change(topic, (change) => enqueueTasks(change, tasks, options), true),
+
+  enqueueStraight: (
+    state: State,
+    tasks: readonly TopicTask[],
+    records: readonly Buffer[],
+    takers: readonly SessionRef[],
+    ending: Ending,
+  ) => straight.enqueueStraight(state, tasks, records, takers, ending),
+
+  completeStraight: (state: State, leases: readonly TopicLeaseRef[], ending: Ending) =>
+    straight.completeStraight(state, leases, ending),
 
   lease: (state: State, topic: TopicName, demands: readonly Demand[], { now }: { readonly now: Millis }) =>
     state.change(topic, (change) => serve(change, demands, now)),

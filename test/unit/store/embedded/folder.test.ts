@@ -109,17 +109,17 @@ test("another namespace, and another layout, are refused", async () => {
   await filled();
   await expectRefused(/holds namespace "default", not "other"/, { namespace: "other" });
   const marker = join(dir, "store.json");
-  writeFileSync(marker, readFileSync(marker, "utf8").replace('"layout": 2', '"layout": 7'));
+  writeFileSync(marker, readFileSync(marker, "utf8").replace('"layout": 3', '"layout": 7'));
   await expectRefused(/layout 7/);
   writeFileSync(marker, "not JSON");
   await expectRefused(/unreadable store\.json/);
 });
 
-test("a folder of the layout before is taken over, and marked as of this one", async () => {
+test.each([1, 2])("a folder of layout %i is taken over, and marked as of this one", async (before) => {
   await filled();
   const marker = join(dir, "store.json");
   const now = readFileSync(marker, "utf8");
-  writeFileSync(marker, now.replace('"layout": 2', '"layout": 1'));
+  writeFileSync(marker, now.replace('"layout": 3', `"layout": ${before}`));
   expect(await ready()).toBe(100);
   expect(readFileSync(marker, "utf8")).toBe(now);
 });

@@ -19,7 +19,7 @@ function openState() {
   VERBS.openSession(state, newSession(session.id, [TOPIC]));
   const kept = newTask("kept", { retentionMs: 60_000, externalId: "order", priority: -1 });
   const tasks = [kept, ...newTasks(3), newTask("later", { dueAtMs: NOW + 5000 })];
-  const records = tasks.map(({ id, head, spec, dueAtMs }) => ({ id, head, dueAtMs, record: encodeRecord(head, spec) }));
+  const records = tasks.map((task) => ({ ...task, record: encodeRecord(task.head, task.spec) }));
   VERBS.enqueue(state, TOPIC, records, { ...ending, tasksMax: 0, bytesMax: 0 });
   const demands = [{ session, limit: 2, bytesMax: 1_000_000 }];
   const { leased } = VERBS.lease(state, TOPIC, demands, { now: NOW });
