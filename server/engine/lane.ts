@@ -81,8 +81,8 @@ export class Lane {
   readonly #onEnded: () => void;
   readonly #subscriptions: SubscriptionState[] = [];
   #turn = 0;
-  /** The batch of straight tasks that had a turn. */
-  #turnOfBatch = 0;
+  /** The latest batch of straight tasks, and whose turn it was. */
+  #turnOfBatch = { batch: 0, turn: 0 };
   /** On the monotonic clock: until then the store likely declines what would go straight. */
   #declinesUntil = Number.NEGATIVE_INFINITY;
   readonly #straight = new StraightOrder<Arrival>();
@@ -153,12 +153,12 @@ export class Lane {
   /** Stores tasks, and tells `receipt` when they are kept. */
   enqueue(tasks: readonly NewTask[], receipt: EnqueueReceipt): void {
     this.#lastUsed = this.#context.clock.monotonic();
-    if (this.#enqueues.weight + tasks.length > LIMITS.pendingTasksMax) {
+    if (this.#enqueues.weight + this.#straight.held + tasks.length > LIMITS.pendingTasksMax) {
       const message = `too many tasks of topic ${this.topic} wait for the store`;
       receipt.refused(new TaskqueueError("STORE_FULL", message, { retryDelayMs: 500 }));
       return;
     }
-    if (!this.#straight.holds({ tasks, receipt })) this.#enqueueNow({ tasks, receipt });
+    if (!this.#straight.holds({ tasks, receipt }, tasks.length)) this.#enqueueNow({ tasks, receipt });
   }
 
   #enqueueNow({ tasks, receipt }: Arrival): void {
@@ -236,10 +236,12 @@ export class Lane {
     const settings = this.#settings.latest;
     if (settings === undefined || settings.tasksMax || settings.bytesMax) return undefined;
     const count = this.#subscriptions.length;
-    if (this.#turnOfBatch !== batch) this.#turn = (this.#turn + 1) % count;
-    this.#turnOfBatch = batch;
+    if (this.#turnOfBatch.batch !== batch) {
+      this.#turnOfBatch = { batch, turn: this.#turn };
+      this.#turn = (this.#turn + 1) % count;
+    }
     for (let step = 0; step < count; step++) {
-      const subscription = this.#subscriptions[(this.#turn + step) % count];
+      const subscription = this.#subscriptions[(this.#turnOfBatch.turn + step) % count];
       if (!subscription?.holder.takeStraight(subscription, bytesOfTask(task))) continue;
       this.#straight.begin();
       return subscription;

@@ -7,12 +7,18 @@ export class StraightOrder<Pending> {
   /** Tasks that wait on the straight way for a call. */
   waiting = 0;
   #underWay = 0;
+  #held = 0;
   #declined: Pending[] = [];
   #behind: Pending[] = [];
 
   /** Whether some wait here, which nothing may overtake. */
   get blocked(): boolean {
     return this.#behind.length > 0 || this.#declined.length > 0;
+  }
+
+  /** How many tasks came to the lane and wait here. */
+  get held(): number {
+    return this.#held;
   }
 
   get idle(): boolean {
@@ -25,8 +31,9 @@ export class StraightOrder<Pending> {
   }
 
   /** Keeps what comes to the lane, if it must wait; it is given back by `end`. */
-  holds(pending: Pending): boolean {
+  holds(pending: Pending, count: number): boolean {
     if (this.#underWay === 0) return false;
+    this.#held += count;
     this.#behind.push(pending);
     return true;
   }
@@ -39,6 +46,7 @@ export class StraightOrder<Pending> {
     const all = [...this.#declined, ...this.#behind];
     this.#declined = [];
     this.#behind = [];
+    this.#held = 0;
     return all;
   }
 }

@@ -66,6 +66,11 @@ export class StraightWay {
 
   /** Sends each task of a request on its way: this one, or its lane's. */
   enqueue(request: EnqueueRequest): void {
+    if (this.#enqueues.weight + request.tasks.length > LIMITS.pendingTasksMax) {
+      const full = new TaskqueueError("STORE_FULL", "too many tasks wait for the store", { retryDelayMs: 500 });
+      request.refused(request.tasks.length, full);
+      return;
+    }
     const now = this.#context.now();
     const admitted: Admitted = { request, indexes: [], lanes: [] };
     let part: EnqueuePart | undefined;

@@ -86,7 +86,7 @@ describe("no wake-up is lost", () => {
     await using engine = await TestEngine.start();
     const worker = await engine.attach({ slots: 1 });
     await worker.read();
-    engine.rig.loseAnswers("lease", "enqueue");
+    engine.rig.loseAnswers("lease", "enqueueStraight");
     await expect(engine.enqueue(["a"])).rejects.toMatchObject({ code: "STORE_UNAVAILABLE" });
     engine.rig.comeBack();
     await engine.clock.advance(500);
@@ -99,7 +99,7 @@ describe("no wake-up is lost", () => {
   test("a lease whose answer is still to come is left alone when another answer was lost", async () => {
     await using engine = await TestEngine.start();
     const worker = await (await engine.attach({ slots: 5 })).read();
-    const answer = engine.rig.hold("enqueue");
+    const answer = engine.rig.hold("enqueueStraight");
     const enqueued = engine.enqueue(["slow"]);
     await engine.clock.advance(0);
     engine.rig.loseAnswers("lease");
@@ -278,22 +278,26 @@ describe("enqueue", () => {
     expect((await engine.stats()).enqueued).toBe(1);
   });
 
-  test("what waits for a slow store is bounded, and more is refused with a delay", async () => {
-    await using engine = await TestEngine.start();
-    await engine.enqueue(["first"]);
-    const answer = engine.rig.hold("enqueue");
-    const waiting = Array.from({ length: 23 }, (_, batch) =>
-      engine.enqueue(Array.from({ length: 1_000 }, (_, index) => `${batch}-${index}`)).then(
-        () => "accepted",
-        (error: { code: string; retryDelayMs: number }) => `${error.code} ${error.retryDelayMs}`,
-      ),
-    );
-    await engine.clock.advance(0);
-    answer();
-    const outcomes = await Promise.all(waiting);
-    expect(outcomes.slice(0, 20).every((outcome) => outcome === "accepted")).toBe(true);
-    expect(outcomes.at(-1)).toBe("STORE_FULL 500");
-  });
+  test.each(["enqueue", "enqueueStraight"] as const)(
+    "what waits for a slow store is bounded, and more is refused with a delay: %s",
+    async (verb) => {
+      await using engine = await TestEngine.start();
+      if (verb === "enqueueStraight") await (await engine.attach({ slots: 100_000 })).read();
+      await engine.enqueue(["first"]);
+      const answer = engine.rig.hold(verb);
+      const waiting = Array.from({ length: 23 }, (_, batch) =>
+        engine.enqueue(Array.from({ length: 1_000 }, (_, index) => `${batch}-${index}`)).then(
+          () => "accepted",
+          (error: { code: string; retryDelayMs: number }) => `${error.code} ${error.retryDelayMs}`,
+        ),
+      );
+      await engine.clock.advance(0);
+      answer();
+      const outcomes = await Promise.all(waiting);
+      expect(outcomes.slice(0, 20).every((outcome) => outcome === "accepted")).toBe(true);
+      expect(outcomes.at(-1)).toBe("STORE_FULL 500");
+    },
+  );
 
   test("says that the store is away, and does not wait for it", async () => {
     await using engine = await TestEngine.start();

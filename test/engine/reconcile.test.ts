@@ -4,7 +4,7 @@ import { TestEngine } from "../support/engine.js";
 test("leases that may have been made by calls whose answers were lost are looked for once, however many calls failed", async () => {
   await using engine = await TestEngine.start({ options: { scrubMs: 0 } });
   const worker = await engine.attach();
-  engine.rig.goAway("enqueue", "held");
+  engine.rig.goAway("enqueue", "enqueueStraight", "held");
   for (let call = 0; call < 200; call += 1) {
     await expect(engine.enqueue([`t-${call}`])).rejects.toMatchObject({ code: "STORE_UNAVAILABLE" });
   }

@@ -97,7 +97,7 @@ describe("a report", () => {
     await using engine = await TestEngine.start();
     await engine.enqueue(["a", "b"], { numRetries: 3 });
     const worker = await (await engine.attach({ slots: 2 })).read();
-    engine.rig.loseAnswers("complete", "fail");
+    engine.rig.loseAnswers("completeStraight", "complete", "fail");
     worker.complete("a");
     worker.fail("b");
     await engine.clock.advance(500);

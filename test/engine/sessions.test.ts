@@ -46,7 +46,7 @@ describe("a lost stream", () => {
   test("hands back what the store leased for it while it broke", async () => {
     await using engine = await TestEngine.start();
     const worker = await (await engine.attach()).read();
-    const answer = engine.rig.hold("enqueue");
+    const answer = engine.rig.hold("enqueueStraight");
     const enqueued = engine.enqueue(["a"]);
     await engine.clock.advance(0);
     expect((await engine.task("a"))?.state).toBe("leased");

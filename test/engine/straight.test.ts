@@ -11,6 +11,8 @@ const DIRECT = { endedWindowMs: 0, tasksMax: 0, bytesMax: 0 };
 async function start(topics = [TOPIC, OTHER]): Promise<{ engine: TestEngine; worker: LeaseStream }> {
   const engine = await TestEngine.start();
   const worker = await engine.attach({ slots: 100, subscriptions: topics.map((topic) => subscription(topic)) });
+  // Until it has asked, a broker does not know that nothing waits.
+  await worker.read();
   return { engine, worker };
 }
 
@@ -44,8 +46,10 @@ describe("plain tasks that find nobody waiting and a hungry worker", () => {
     await using _ = engine;
     await engine.broker.configure(TOPIC, () => ({ paused: false, tasksMax: 2 }));
     await engine.enqueue(["bounded"]);
+    await worker.read();
     await engine.enqueue(["urgent"], { priority: -1 }, OTHER);
-    worker.say({ received: 2, slots: 0 });
+    await worker.read();
+    worker.credit(0);
     await engine.enqueue(["waits"], {}, OTHER);
     expect(engine.rig.calls("enqueueStraight")).toBe(0);
     expect((await worker.read()).delivered).toEqual(["bounded", "urgent"]);
@@ -60,7 +64,7 @@ describe("plain tasks that find nobody waiting and a hungry worker", () => {
     await engine.enqueue(["a", "b", "c", "d", "e"]);
     expect((await worker.read()).delivered).toEqual(["a", "b", "c"]);
     worker.complete("a");
-    worker.credit(2);
+    worker.credit(1);
     expect((await worker.read()).delivered).toEqual(["a", "b", "c", "d"]);
     expect(await engine.stats()).toMatchObject({ started: 4, ready: 1 });
   });
@@ -171,6 +175,7 @@ test("after the store declined, a topic's tasks go through their lane for a whil
   worker.complete(...(await worker.read()).delivered);
   await worker.read();
   await engine.enqueue(["soon"]);
+  await worker.read();
   expect(engine.rig.calls("enqueueStraight")).toBe(1);
   await engine.clock.advance(100);
   await engine.enqueue(["later"]);
