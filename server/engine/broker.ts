@@ -430,7 +430,7 @@ export class Broker {
   #lane(topic: TopicName): Lane {
     let lane = this.#lanes.get(topic);
     if (!lane) {
-      lane = new Lane(topic, this.#context, () => this.#pruner.note(topic));
+      lane = new Lane(topic, this.#context, this.#pruner);
       this.#lanes.set(topic, lane);
     }
     return lane;

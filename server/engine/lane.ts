@@ -23,6 +23,7 @@ import { CallsUnderWay } from "./calls-under-way.js";
 import type { EngineContext } from "./context.js";
 import type { HeldLease } from "./held-lease.js";
 import * as tell from "./lane-events.js";
+import { NOTED_AGAIN_MS, type Pruner } from "./pruner.js";
 import type { KnownSettings } from "./settings-cache.js";
 import { StraightOrder } from "./straight-order.js";
 import type { Grant, ReportReceipt, SubscriptionState, WorkerSession } from "./worker-session.js";
@@ -77,14 +78,14 @@ export class Lane {
   readonly topic: TopicName;
   readonly #context: EngineContext;
   readonly #settings: KnownSettings;
-  /** Called when tasks ended, so that what is kept of them is pruned in time. */
-  readonly #onEnded: () => void;
+  readonly #pruner: Pruner;
   readonly #subscriptions: SubscriptionState[] = [];
   #turn = 0;
   /** The latest batch of straight tasks, and whose turn it was. */
-  #turnOfBatch = { batch: 0, turn: 0 };
+  #batch = 0;
+  #turnOfBatch = 0;
   /** On the monotonic clock: until then the store likely declines what would go straight. */
-  #declinesUntil = Number.NEGATIVE_INFINITY;
+  #declinesUntil: number | undefined;
   readonly #straight = new StraightOrder<Arrival>();
   #hot = false;
   #wakes = 0;
@@ -93,22 +94,27 @@ export class Lane {
   /** Calls with demands, by the credit that was taken for them, whose answers have not been dealt with. */
   readonly #asking = new CallsUnderWay();
   #lastUsed: number;
+  /** When it was last noted that tasks ended. */
+  #endedAtMs = 0;
 
-  readonly #enqueues: Batcher<PendingEnqueue>;
-  readonly #completions: Batcher<Report<undefined>>;
-  // Of what is rare, made when it is first needed: there may be tens of thousands of lanes.
+  // Made when they are first needed: there may be tens of thousands of lanes, with tasks that all go straight.
+  #enqueues: Batcher<PendingEnqueue> | undefined;
+  #completions: Batcher<Report<undefined>> | undefined;
   #failures: Batcher<Report<FailurePayload>> | undefined;
   #releases: Batcher<Report<undefined>> | undefined;
   #notes: Batcher<Report<NotePayload>> | undefined;
 
-  constructor(topic: TopicName, context: EngineContext, onEnded: () => void) {
+  constructor(topic: TopicName, context: EngineContext, pruner: Pruner) {
     this.topic = topic;
     this.#context = context;
     this.#settings = context.settings.of(topic);
-    this.#onEnded = onEnded;
+    this.#pruner = pruner;
     this.#lastUsed = context.clock.monotonic();
-    this.#enqueues = new Batcher({
-      turn: context.turn,
+  }
+
+  #newEnqueues(): Batcher<PendingEnqueue> {
+    return new Batcher({
+      turn: this.#context.turn,
       weigh: ({ tasks, bytes }) => Math.max(tasks.length, Math.floor(bytes / BYTES_PER_WEIGHT)),
       weightMax: LIMITS.batchMax,
       weightShared: WEIGHT_SHARED,
@@ -116,7 +122,6 @@ export class Lane {
       callsMax: 2,
       run: (batch) => this.#enqueueBatch(batch),
     });
-    this.#completions = this.#reports((batch) => this.#completeBatch(batch));
   }
 
   #reports<Payload>(run: (batch: Report<Payload>[]) => Promise<void>, callsMax = 2): Batcher<Report<Payload>> {
@@ -153,7 +158,8 @@ export class Lane {
   /** Stores tasks, and tells `receipt` when they are kept. */
   enqueue(tasks: readonly NewTask[], receipt: EnqueueReceipt): void {
     this.#lastUsed = this.#context.clock.monotonic();
-    if (this.#enqueues.weight + this.#straight.held + tasks.length > LIMITS.pendingTasksMax) {
+    const waiting = (this.#enqueues?.weight ?? 0) + this.#straight.held;
+    if (waiting + tasks.length > LIMITS.pendingTasksMax) {
       const message = `too many tasks of topic ${this.topic} wait for the store`;
       receipt.refused(new TaskqueueError("STORE_FULL", message, { retryDelayMs: 500 }));
       return;
@@ -164,6 +170,7 @@ export class Lane {
   #enqueueNow({ tasks, receipt }: Arrival): void {
     let bytes = 0;
     for (const { spec } of tasks) bytes += spec.length;
+    this.#enqueues ??= this.#newEnqueues();
     this.#enqueues.add({ tasks, bytes, receipt });
   }
 
@@ -213,7 +220,6 @@ export class Lane {
 
   /** Whether a task that arrives is to take the straight way: because it may, or because others of the topic wait there. */
   admitsStraight(task: NewTask, now: Millis): boolean {
-    this.#lastUsed = this.#context.clock.monotonic();
     const admits = this.#straight.waiting > 0 || this.#isStraight(task, now);
     if (admits) this.#straight.waiting++;
     return admits;
@@ -221,8 +227,15 @@ export class Lane {
 
   /** Whether the task is plain, and nothing waits that it might overtake. */
   #isStraight({ head, dueAtMs }: NewTask, now: Millis): boolean {
-    if (this.#hot || this.#subscriptions.length === 0 || this.#enqueues.busy || this.#straight.blocked) return false;
-    return isPlain(head) && dueAtMs <= now && this.#lastUsed >= this.#declinesUntil;
+    if (this.#hot || this.#subscriptions.length === 0 || this.#enqueues?.busy || this.#straight.blocked) return false;
+    return isPlain(head) && dueAtMs <= now && !this.#declines();
+  }
+
+  #declines(): boolean {
+    if (this.#declinesUntil === undefined) return false;
+    if (this.#context.clock.monotonic() < this.#declinesUntil) return true;
+    this.#declinesUntil = undefined;
+    return false;
   }
 
   /**
@@ -236,12 +249,13 @@ export class Lane {
     const settings = this.#settings.latest;
     if (settings === undefined || settings.tasksMax || settings.bytesMax) return undefined;
     const count = this.#subscriptions.length;
-    if (this.#turnOfBatch.batch !== batch) {
-      this.#turnOfBatch = { batch, turn: this.#turn };
+    if (this.#batch !== batch) {
+      this.#batch = batch;
+      this.#turnOfBatch = this.#turn;
       this.#turn = (this.#turn + 1) % count;
     }
     for (let step = 0; step < count; step++) {
-      const subscription = this.#subscriptions[(this.#turnOfBatch.turn + step) % count];
+      const subscription = this.#subscriptions[(this.#turnOfBatch + step) % count];
       if (!subscription?.holder.takeStraight(subscription, bytesOfTask(task))) continue;
       this.#straight.begin();
       return subscription;
@@ -260,14 +274,17 @@ export class Lane {
     for (const arrival of this.#straight.end(tasks.length, { tasks, receipt })) this.#enqueueNow(arrival);
   }
 
-  /** A task of the topic ended. */
-  taskEnded(): void {
-    this.#onEnded();
+  /** A task of the topic ended: what is kept of it is to be pruned in time. */
+  taskEnded(now: Millis): void {
+    if (now - this.#endedAtMs < NOTED_AGAIN_MS) return;
+    this.#endedAtMs = now;
+    this.#pruner.note(this.topic);
   }
 
   // ── Workers' reports ───────────────────────────────────────────────────────
 
   complete(lease: HeldLease, receipt: ReportReceipt): void {
+    this.#completions ??= this.#reports((batch) => this.#completeBatch(batch));
     this.#completions.add({ lease, payload: undefined, receipt });
   }
 
@@ -291,7 +308,7 @@ export class Lane {
     const completions = batch.map((report) => report.lease);
     const answer = await this.#untilStored(() => this.#completeCall(completions));
     if (!answer) return abandon(batch);
-    this.taskEnded();
+    this.taskEnded(this.#context.now());
     tell.completed(this.#context, this.topic, completions, answer.outcomes);
     let index = 0;
     for (const { lease, receipt } of batch) receipt.stored(lease, answer.outcomes[index++] !== "lease_lost");
@@ -522,7 +539,7 @@ export class Lane {
 
   /** Resolves when nothing waits for the store any more. */
   async settle(): Promise<void> {
-    await this.#enqueues.idle();
+    await this.#enqueues?.idle();
     await Promise.all(this.#batchers().map((batcher) => batcher?.idle()));
   }
 }

@@ -12,8 +12,8 @@ import { DueTopics } from "./due-topics.js";
 const TICK_MS_MIN = 20;
 /** Topics that are asked about together, which share the bound of one call. */
 const AT_ONCE = 64;
-/** A topic whose tasks end without pause is noted so often. */
-const NOTED_MS = 1_000;
+/** Where tasks end without pause, that is noted so often. */
+export const NOTED_AGAIN_MS = 1_000;
 /** When the store fails, what is due waits this long. */
 const RETRY_MS = 1_000;
 
@@ -27,10 +27,9 @@ export class Pruner {
     this.#context = context;
   }
 
-  /** Tasks of the topic ended: look at it once their window is over. */
+  /** Tasks of the topic ended, and may go on ending for `NOTED_AGAIN_MS`: look at it once their window is over. */
   note(topic: TopicName): void {
     const now = this.#context.now();
-    if (now - (this.#endedAtMs.get(topic) ?? 0) < NOTED_MS) return;
     this.#endedAtMs.set(topic, now);
     this.#due.note(topic, now + this.#windowMs);
   }
@@ -67,7 +66,7 @@ export class Pruner {
   /** Ids are remembered for up to two windows: come back until the last ones are forgotten. */
   #noteWindow(topic: TopicName, now: Millis): void {
     const endedAtMs = this.#endedAtMs.get(topic) ?? 0;
-    if (endedAtMs + NOTED_MS + 2 * this.#windowMs > now) this.#due.note(topic, now + this.#windowMs);
+    if (endedAtMs + NOTED_AGAIN_MS + 2 * this.#windowMs > now) this.#due.note(topic, now + this.#windowMs);
     else this.#endedAtMs.delete(topic);
   }
 }

@@ -8,12 +8,13 @@ export class StraightOrder<Pending> {
   waiting = 0;
   #underWay = 0;
   #held = 0;
-  #declined: Pending[] = [];
-  #behind: Pending[] = [];
+  // Made when they are first needed: there may be tens of thousands of topics.
+  #declined: Pending[] | undefined;
+  #behind: Pending[] | undefined;
 
   /** Whether some wait here, which nothing may overtake. */
   get blocked(): boolean {
-    return this.#behind.length > 0 || this.#declined.length > 0;
+    return this.#behind !== undefined || this.#declined !== undefined;
   }
 
   /** How many tasks came to the lane and wait here. */
@@ -34,6 +35,7 @@ export class StraightOrder<Pending> {
   holds(pending: Pending, count: number): boolean {
     if (this.#underWay === 0) return false;
     this.#held += count;
+    this.#behind ??= [];
     this.#behind.push(pending);
     return true;
   }
@@ -41,11 +43,14 @@ export class StraightOrder<Pending> {
   /** The calls of so many tasks ended; those declined are for the lane. Returns what the lane may go on with, in order. */
   end(count: number, declined?: Pending): readonly Pending[] {
     this.#underWay -= count;
-    if (declined !== undefined) this.#declined.push(declined);
+    if (declined !== undefined) {
+      this.#declined ??= [];
+      this.#declined.push(declined);
+    }
     if (this.#underWay > 0 || !this.blocked) return NOTHING;
-    const all = [...this.#declined, ...this.#behind];
-    this.#declined = [];
-    this.#behind = [];
+    const all = [...(this.#declined ?? NOTHING), ...(this.#behind ?? NOTHING)];
+    this.#declined = undefined;
+    this.#behind = undefined;
     this.#held = 0;
     return all;
   }

@@ -189,6 +189,7 @@ export class StraightWay {
       if (!(error instanceof TaskqueueError)) log.error({ err: error }, "completions could not be stored");
     }
     tell.wereCompleted(this.#context, leases, answer);
+    const now = this.#context.now();
     let index = 0;
     for (const { lease, receipt } of batch) {
       const { lane } = lease.subscription;
@@ -196,7 +197,7 @@ export class StraightWay {
         lane.complete(lease, receipt);
         continue;
       }
-      lane.taskEnded();
+      lane.taskEnded(now);
       receipt.stored(lease, true);
     }
   }
