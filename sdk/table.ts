@@ -10,6 +10,7 @@
  *
  * The broker uses it too; it is not part of the SDK's API.
  */
+import { charCodeAt } from "./char-code.js";
 
 const CAPACITY_MIN = 16;
 /** A table that is empty does not keep more room than this. */
@@ -123,8 +124,9 @@ const PRIME = 0x01000193;
 
 /** Of any text: of every second character, which tells enough apart. */
 export function hashOfText(text: string): number {
-  let hash = text.length;
-  for (let index = text.length - 1; index >= 0; index -= 2) hash = Math.imul(hash ^ text.charCodeAt(index), PRIME);
+  const { length } = text;
+  let hash = length;
+  for (let index = length - 1; index >= 0; index -= 2) hash = Math.imul(hash ^ charCodeAt(text, index), PRIME);
   return hash ^ (hash >>> 15);
 }
 
@@ -136,10 +138,10 @@ export function hashOfToken(token: string): number {
   const { length } = token;
   let hash = length;
   for (let index = TOKEN_DIGITS - 4; index < TOKEN_DIGITS; index++) {
-    hash = Math.imul(hash ^ token.charCodeAt(index), PRIME);
+    hash = Math.imul(hash ^ charCodeAt(token, index), PRIME);
   }
   for (let index = Math.max(TOKEN_DIGITS, length - 4); index < length; index++) {
-    hash = Math.imul(hash ^ token.charCodeAt(index), PRIME);
+    hash = Math.imul(hash ^ charCodeAt(token, index), PRIME);
   }
   return hash ^ (hash >>> 15);
 }

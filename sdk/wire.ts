@@ -6,6 +6,7 @@
  * Knows fields and bytes, and nothing of tasks. What is written here must read
  * back through the generated code, which the unit tests check.
  */
+import { charCodeAt } from "./char-code.js";
 
 const VARINT = 0;
 const FIXED64 = 1;
@@ -129,7 +130,7 @@ export class Writer {
     const bytes = this.#bytes;
     const start = this.#end + 1;
     for (let i = 0; i < length; i += 1) {
-      const code = text.charCodeAt(i);
+      const code = charCodeAt(text, i);
       if (code > 0x7f) return false;
       bytes[start + i] = code;
     }
@@ -298,10 +299,11 @@ export class Reader {
   repeatedString(guess: string): string {
     const end = this.block();
     const { at } = this;
-    if (end - at === guess.length) {
+    const { length } = guess;
+    if (end - at === length) {
       let i = 0;
-      while (i < guess.length && this.#bytes[at + i] === guess.charCodeAt(i)) i += 1;
-      if (i === guess.length) {
+      while (i < length && this.#bytes[at + i] === charCodeAt(guess, i)) i += 1;
+      if (i === length) {
         this.at = end;
         return guess;
       }

@@ -10,6 +10,7 @@
  * holds whatever the guess is. A quarter of it is kept for events that are
  * *sure*: rare ones that people look for.
  */
+import { charCodeAt } from "../lib/char-code.js";
 
 /** As long as this a choice holds, when the bucket lasts. */
 const WINDOW_MS = 1_000;
@@ -115,9 +116,9 @@ export class EventBound {
 /** A number from 0 to 2^32 that is the task's alone, as good as random. It looks at some 32 pairs of characters at most. */
 function storyOf(taskId: string): number {
   const step = 2 + 2 * (taskId.length >> 6);
-  let hash = taskId.charCodeAt(0);
+  let hash = charCodeAt(taskId, 0);
   for (let index = taskId.length - 1; index > 0; index -= step) {
-    hash = Math.imul(hash ^ taskId.charCodeAt(index) ^ (taskId.charCodeAt(index - 1) << 8), 0x01000193);
+    hash = Math.imul(hash ^ charCodeAt(taskId, index) ^ (charCodeAt(taskId, index - 1) << 8), 0x01000193);
     hash ^= hash >>> 15;
   }
   hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);

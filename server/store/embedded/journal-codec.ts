@@ -7,8 +7,10 @@
  * a verb does, must raise LAYOUT in folder.ts: replaying an old journal has to
  * end where the process that wrote it did.
  */
+
 import assert from "node:assert";
 import type { LeaseToken, SessionId, TaskId, TopicName } from "../../domain/ids.js";
+import { charCodeAt } from "../../lib/char-code.js";
 import { decodeRecord } from "../record.js";
 import type { Completion, Demand, SessionRef, TopicLeaseRef, TopicTask } from "../store.js";
 import type { Ending } from "./change.js";
@@ -228,11 +230,12 @@ export class EntryWriter {
 
   /** Ids and names: ASCII, up to 255 characters. */
   #text(text: string): void {
-    this.#room(1 + text.length);
+    const { length } = text;
+    this.#room(1 + length);
     const buffer = this.#buffer;
     let at = this.#at;
-    buffer[at++] = text.length;
-    for (let index = 0; index < text.length; index++) buffer[at++] = text.charCodeAt(index);
+    buffer[at++] = length;
+    for (let index = 0; index < length; index++) buffer[at++] = charCodeAt(text, index);
     this.#at = at;
   }
 

@@ -9,7 +9,9 @@
  * half dozen keys a task needs. lmdb copies a key when it is given one, except
  * the bounds of a range; those are made by `bound` and stay.
  */
+
 import assert from "node:assert";
+import { charCodeAt } from "../../lib/char-code.js";
 
 export type Scratch = Buffer;
 
@@ -64,8 +66,9 @@ export function writeUint48(target: Buffer, value: number, at: number): number {
 
 export function writeAscii(target: Buffer, text: string, at: number): number {
   // For texts this short a loop is three times as fast as a call into Node.
-  for (let index = 0; index < text.length; index++) target[at + index] = text.charCodeAt(index);
-  return at + text.length;
+  const { length } = text;
+  for (let index = 0; index < length; index++) target[at + index] = charCodeAt(text, index);
+  return at + length;
 }
 
 export function copyPlace(target: Buffer, at: number, source: Buffer, from: number): number {

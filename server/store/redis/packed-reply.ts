@@ -6,7 +6,9 @@
  * Only what scripts reply with is known: numbers, strings, lists and false, which
  * is null in replies. The format is that of msgpack before it told text from bytes.
  */
+
 import assert from "node:assert";
+import { charCodeAt } from "../../lib/char-code.js";
 import type { Reply } from "./script.js";
 
 /** Up to this length, strings of plain ASCII are given as text: a Buffer takes as much memory as a hundred characters. */
@@ -106,7 +108,7 @@ class Reader {
   #isLatest(from: number): boolean {
     const { length } = this.#latest;
     if (length !== this.#at - from) return false;
-    for (let i = 0; i < length; i++) if (this.#bytes[from + i] !== this.#latest.charCodeAt(i)) return false;
+    for (let i = 0; i < length; i++) if (this.#bytes[from + i] !== charCodeAt(this.#latest, i)) return false;
     return true;
   }
 }

@@ -5,9 +5,11 @@
  *
  * Numbers are big-endian. Task ids, session ids and tokens are ASCII.
  */
+
 import assert from "node:assert";
 import type { SessionId } from "../../domain/ids.js";
 import { LIMITS } from "../../domain/limits.js";
+import { charCodeAt } from "../../lib/char-code.js";
 import { encodeHead } from "../record.js";
 import type { Demand, Failure, LeaseRef, NewTask } from "../store.js";
 import type { Argument } from "./script.js";
@@ -239,10 +241,11 @@ export function packTexts(texts: readonly string[]): Buffer {
 
 /** Returns where the text ends. Short ones, which most are, are written faster here than by a call into the engine. */
 export function writeText(buffer: Buffer, text: string, at: number): number {
-  if (text.length > 32) return at + buffer.write(text, at);
+  const { length } = text;
+  if (length > 32) return at + buffer.write(text, at);
   let end = at;
-  for (let i = 0; i < text.length; i++) {
-    const code = text.charCodeAt(i);
+  for (let i = 0; i < length; i++) {
+    const code = charCodeAt(text, i);
     if (code > 0x7f) return at + buffer.write(text, at);
     buffer[end++] = code;
   }
