@@ -49,15 +49,21 @@ export function parseLeaseToken(text: string): LeaseToken | undefined {
 
 /** The token of the lease with that fencing number: 12 hexadecimal digits, 48 bits. */
 export function leaseToken(n: number): LeaseToken {
-  // In halves, as numbers of more than 31 bits are written four times more slowly.
-  return (sixDigits(Math.floor(n / HALF)) + sixDigits(n % HALF)) as LeaseToken;
+  const upper = Math.floor(n / HALF);
+  if (upperHalf.n !== upper) upperHalf = { n: upper, digits: sixDigits(upper) };
+  return (upperHalf.digits + sixDigits(n % HALF)) as LeaseToken;
 }
 
 const HALF = 2 ** 24;
+/** What numbers below 4,096 are written with. To look it up makes no strings but the one. */
+const THREE_DIGITS = Array.from({ length: 4096 }, (_, n) => n.toString(16).padStart(3, "0"));
 
 function sixDigits(n: number): string {
-  return (n + HALF).toString(16).slice(1);
+  return (THREE_DIGITS[n >> 12] ?? "") + (THREE_DIGITS[n & 0xfff] ?? "");
 }
+
+/** That of the latest token: the next ones have the same. */
+let upperHalf = { n: 0, digits: sixDigits(0) };
 
 const FENCE_EPOCH_MS = Date.UTC(2026, 0, 1);
 /** More leases of one topic than any store grants in a millisecond; 48 bits then last until 2095. */

@@ -9,7 +9,7 @@
  * can find the external id: the pattern `\tx=([^\n]*)` on the first line.
  */
 import assert from "node:assert";
-import type { TaskHead } from "../domain/task.js";
+import { isPlain, type TaskHead } from "../domain/task.js";
 
 const NEWLINE = 10;
 const TAB = 9;
@@ -25,7 +25,8 @@ export function encodeRecord(head: TaskHead, spec: Uint8Array): Buffer {
 
 /** The first line of a record, with its end; for those who write records into a larger buffer. */
 export function encodeHead(head: TaskHead): string {
-  let line = base36(head.enqueuedAtMs);
+  if (isPlain(head)) return latestAt(head.enqueuedAtMs).line;
+  let line = latestAt(head.enqueuedAtMs).text;
   if (head.priority !== 0) line += `\tp=${head.priority}`;
   if (head.numRetries !== undefined) line += `\tr=${head.numRetries}`;
   if (head.timeoutMs !== undefined) line += `\tt=${head.timeoutMs}`;
@@ -42,11 +43,13 @@ export function encodeHead(head: TaskHead): string {
 const MOMENT_LENGTH = 8;
 
 /** Tasks come in batches, and those of a batch at the same moment: the latest one is remembered. */
-let latest = { ms: 0, text: "00000000" };
+let latest = { ms: 0, text: "00000000", line: "00000000\n" };
 
-function base36(ms: number): string {
-  if (latest.ms !== ms) latest = { ms, text: ms.toString(36).padStart(MOMENT_LENGTH, "0") };
-  return latest.text;
+function latestAt(ms: number): typeof latest {
+  if (latest.ms === ms) return latest;
+  const text = ms.toString(36).padStart(MOMENT_LENGTH, "0");
+  latest = { ms, text, line: `${text}\n` };
+  return latest;
 }
 
 export function decodeRecord(record: Buffer): { head: TaskHead; spec: Uint8Array } {
