@@ -3,6 +3,7 @@
  * slots: each verb orders its steps so that one which fails in between leaves a
  * session that expires, and that it can be called again.
  */
+import type { SessionId, TopicName } from "../../domain/ids.js";
 import { LIMITS } from "../../domain/limits.js";
 import type { NewSession, Page, SessionRecord, SessionRef } from "../store.js";
 import type { Connection } from "./connection.js";
@@ -18,6 +19,8 @@ import { sessions } from "./scripts/sessions.js";
 
 export class Sessions {
   readonly #connection: Connection;
+  /** The topics of those that were opened or resumed here, until they are known to be lost or over. */
+  readonly #served = new Map<SessionId, ReadonlySet<TopicName>>();
 
   constructor(connection: Connection) {
     this.#connection = connection;
@@ -26,11 +29,14 @@ export class Sessions {
   async open(session: NewSession): Promise<void> {
     await this.#connection.run(openSession, session);
     await this.#hold(session, 1, "open");
+    this.#note(session);
   }
 
   async resume(call: ResumeSessionCall): Promise<ResumeSessionAnswer> {
     const answer = await this.#connection.run(resumeSession, call);
-    if (answer.kind === "resumed") await this.#hold(answer.session, answer.session.epoch, "resume");
+    if (answer.kind !== "resumed") return answer;
+    await this.#hold(answer.session, answer.session.epoch, "resume");
+    this.#note(answer.session);
     return answer;
   }
 
@@ -40,10 +46,12 @@ export class Sessions {
       const some = refs.slice(first, first + LIMITS.batchMax);
       outcomes.push(...(await this.#connection.run(renewSessions, { sessions: some, expiresAtMs })));
     }
+    for (const [i, { id }] of refs.entries()) if (outcomes[i] === "lost") this.#served.delete(id);
     return outcomes;
   }
 
   detach(call: DetachSessionCall): Promise<void> {
+    this.#served.delete(call.id);
     return this.#connection.run(detachSession, call);
   }
 
@@ -62,10 +70,23 @@ export class Sessions {
   }
 
   async close(ref: SessionRef): Promise<void> {
+    this.#served.delete(ref.id);
     const answer = await this.#connection.run(closeSession, { ...ref, step: "bar" });
     if (answer.kind !== "barred") return;
     await this.#hold(answer.session, ref.epoch, "close");
     await this.#connection.run(closeSession, { ...ref, step: "forget" });
+  }
+
+  /**
+   * Whether a session that is open here is open on the topic; the store knows at
+   * which epoch it is open, if it is.
+   */
+  serves(session: SessionId, topic: TopicName): boolean {
+    return this.#served.get(session)?.has(topic) === true;
+  }
+
+  #note({ id, subscriptions }: NewSession): void {
+    this.#served.set(id, new Set(subscriptions.map(({ topic }) => topic)));
   }
 
   page({ after = "", limit }: { readonly after?: string; readonly limit: number }): Promise<Page<SessionRecord>> {
