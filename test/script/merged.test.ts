@@ -183,6 +183,12 @@ test("a cluster behind one address is sent call by call, and each topic is a sco
   await rig.scripts();
   await enqueueAll();
   expect(await rig.scripts()).toBe(TOPICS.length);
+  const topics = ["a", "b"].map(topicName);
+  await rig.store.openSession(newSession(SESSION, topics));
+  const tasks = topics.map((topic) => ({ ...newTask("x"), topic }));
+  const takers = topics.map(() => ({ id: SESSION, epoch: 1 }));
+  expect(await rig.store.enqueueStraight(tasks, takers, ending)).toMatchObject([{ id: "x" }, { id: "x" }]);
+  expect(await rig.redis.hlen("{merged:b}:straight")).toBe(1);
 });
 
 test("what travels together is carried out as it would be alone", async () => {

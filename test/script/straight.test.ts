@@ -91,6 +91,8 @@ test("tasks of several topics go straight in one call, and end in one", async ()
   for (const topic of TOPICS)
     expect(await figures(topic)).toMatchObject({ enqueued: 3, started: 3, leased: 3, bytes: 27 });
   const leases = leased.flatMap((lease, i) => (lease === undefined ? [] : refs(mixed[i]?.topic ?? A, [lease])));
+  const theirs = leases.map((lease) => ({ ...lease, session: lease.session === worker.id ? other.id : worker.id }));
+  expect(await store.completeStraight(theirs, ending()), "of other sessions").toEqual(leases.map(() => false));
   const spoilt = leases.map((lease, i) => (i === 4 ? { ...lease, token: FOREIGN_TOKEN } : lease));
   expect(await store.completeStraight(spoilt, ending())).toEqual(leases.map((_, i) => i !== 4));
   expect(await store.completeStraight(leases, ending())).toEqual(leases.map((_, i) => i === 4));
@@ -198,7 +200,10 @@ test("a session that is not open on the topic, or moved, or is over takes nothin
   const by = { broker: "broker-2", address: "", expiresAtMs: NOW };
   await elsewhere.resumeSession({ id: worker.id, secret: `secret of ${worker.id}` }, by);
   expect(await send(A, newTasks(1))).toEqual([undefined]);
-  expect(await send(A, newTasks(1), { ...worker, epoch: 2 })).toMatchObject([{ session: worker.id }]);
+  const [moved] = newTasks(1).map((task) => ({ ...task, topic: A }));
+  if (moved === undefined) throw new Error("no task");
+  const there = await elsewhere.enqueueStraight([moved], [{ ...worker, epoch: 2 }], ending());
+  expect(there).toMatchObject([{ session: worker.id }]);
   await elsewhere.close();
 
   const expiry = { ...ending(), charge: "none", undelivered: [], lostLeasesMax: 1, error: "", limit: 9 } as const;
@@ -209,7 +214,16 @@ test("a session that is not open on the topic, or moved, or is over takes nothin
   expect(await f.redis.hkeys(f.key("takers"))).toEqual(expect.not.arrayContaining([other.id]));
 });
 
-test("an epoch that fell behind is refused by the store, whoever asks", async () => {
+test("a session that came back takes tasks though its old stream is detached late", async () => {
+  const by = { broker: "broker-1", address: "", expiresAtMs: NOW };
+  await store.resumeSession({ id: worker.id, secret: `secret of ${worker.id}` }, by);
+  await store.detachSession(worker, NOW, []);
+  await store.closeSession(worker);
+  expect(await store.renewSessions([worker], NOW)).toEqual(["lost"]);
+  expect(await send(A, newTasks(1), { ...worker, epoch: 2 })).toMatchObject([{ session: worker.id }]);
+});
+
+test("an epoch that fell behind is refused by Redis, whoever asks", async () => {
   await f.redis.hset(f.key("takers"), worker.id, "2");
   expect(await send(A, newTasks(1))).toEqual([undefined]);
   expect(await send(A, newTasks(1), other)).toMatchObject([{ session: other.id }]);
@@ -304,6 +318,8 @@ test("tasks that are not plain are declined", async () => {
   await went(A, [newTask("retries", { numRetries: 3, timeoutMs: 5 }), newTask("due", { dueAtMs: NOW })]);
   await unfold(A);
   expect(await store.get(A, [taskId("retries")])).toMatchObject([{ head: { numRetries: 3, timeoutMs: 5 } }]);
+  const lease = await f.redis.hget(f.keys.leases(A, worker.id), "retries");
+  expect(lease?.trimEnd().slice(-8), "the fields of the record's line").toBe("\tr=3\tt=5");
 });
 
 test("where tasks wait, or are leased another way, or the topic is paused, nothing goes straight", async () => {
@@ -319,6 +335,32 @@ test("where tasks wait, or are leased another way, or the topic is paused, nothi
   const [lease] = await went(A, newTasks(1));
   await store.configure(A, { paused: true });
   expect(await finish(A, lease === undefined ? [] : [lease]), "unfolded").toEqual([false]);
+});
+
+test("a state names what went straight while that is little, and nothing that ended before", async () => {
+  const names = async () => (await f.redis.hgetBuffer(f.key("folded"), A))?.subarray(21).toString();
+  const size = () => f.redis.hstrlen(f.key("folded"), A);
+  for (const id of ["one", "two"]) {
+    const leases = await went(A, [newTask(id)]);
+    expect(await names()).toBe(`${id}\na`);
+    await finish(A, leases);
+    expect(await size()).toBe(21);
+  }
+  const first = await went(A, [newTask("x")]);
+  await went(A, [newTask("y")]);
+  await finish(A, first);
+  expect(await names()).toBe("x\na\ny\na");
+  await went(A, newTasks(40));
+  expect(await size()).toBe(22);
+  await store.complete(A, await store.held(A, worker.id), ending());
+  expect(await figures(A)).toMatchObject({ completed: 44, leased: 0 });
+});
+
+test("what a state fails to name is looked for", async () => {
+  await went(A, newTasks(2));
+  const state = (await f.redis.hgetBuffer(f.key("folded"), A)) ?? Buffer.alloc(0);
+  await f.redis.hset(f.key("folded"), A, state.subarray(0, 21));
+  expect(ids(await store.held(A, worker.id)).sort()).toEqual(["t0000", "t0001"]);
 });
 
 test("no more go straight than can be looked through, and all of those are found", async () => {

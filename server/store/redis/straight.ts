@@ -100,7 +100,7 @@ export class Straight {
       const goes =
         taker !== undefined &&
         isPlain(task, now) &&
-        this.#sessions.serves(taker.id, task.topic) &&
+        this.#sessions.serves(taker, task.topic) &&
         numbers.of(taker) !== undefined;
       if (group.at.length > 0) group.ids ??= new Set(group.at.map((first) => tasks[first]?.id ?? task.id));
       if (!goes || group.ids?.has(task.id) === true) {

@@ -3,6 +3,7 @@
 -- The topic that was entered, folded: its state, and its fence. Nil if something in it waits or is leased, or if it
 -- is paused.
 local function fold()
+  -- What follows would tell as well, by more commands.
   if call("EXISTS", READY, SEGMENTS) > 0 then return nil end
   local counters = call("HMGET", STATS, "enqueued", "completed", "bytes", "fence", "sharded")
   for i = 1, 5 do counters[i] = tonumber(counters[i] or 0) end

@@ -61,5 +61,6 @@ local function unfold()
   call("HSET", STATS, "enqueued", enqueued, "started", started, "completed", completed, "bytes", bytes, "fence", fence)
   if in_hand == 0 then return end
   local names = names_in(state)
-  settle(names == MANY and all_entries() or named_entries(names))
+  local entries = (names == MANY or names == "") and {} or named_entries(names)
+  settle(#entries / 2 >= in_hand and entries or all_entries())
 end
