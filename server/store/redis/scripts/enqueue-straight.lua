@@ -32,7 +32,7 @@ for s = 1, #takers do
 end
 local fence = fence_at(tonumber(now_ms), states[1] and struct.unpack(">I6", states[1]) or 0)
 for k = 1, m do
-  if not states[k + 1] then
+  if not states[k + 1] and room > 0 then
     enter(topics[2 * k - 1])
     local state, its_fence = fold()
     if state then states[k + 1], fence = state, math.max(fence, its_fence) end
