@@ -32,7 +32,7 @@ test("a completed task leaves nothing but its id, for the window", async () => {
   await f.unfold();
   const left = Object.keys(await f.picture()).map((key) => key.replace(/^.*\}:/, ""));
   const window = Math.floor(NOW / WINDOW_MS);
-  expect(left.sort()).toEqual([`ended:${window}`, "holders", "stats", "windows"]);
+  expect(left.sort()).toEqual([`ended:${window}`, "holders", "stats", "takers", "windows"]);
   expect(await f.redis.pttl(`${f.key("ended:")}${window}`)).toBeGreaterThan(2 * WINDOW_MS);
 
   await f.run(prune, { topic: TOPIC, now: NOW + 3 * WINDOW_MS, limit: 10 });
@@ -40,7 +40,7 @@ test("a completed task leaves nothing but its id, for the window", async () => {
     Object.keys(await f.picture())
       .map((key) => key.replace(/^.*\}:/, ""))
       .sort(),
-  ).toEqual(["holders", "stats"]);
+  ).toEqual(["holders", "stats", "takers"]);
 });
 
 test("a refused completion writes nothing", async () => {

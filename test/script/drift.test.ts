@@ -1,7 +1,7 @@
 /** The header of each script, its wrapper, and what the script does must say the same. */
 import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { TOPIC_KEYS } from "../../server/store/redis/keys.js";
+import { SCOPE_KEYS, TOPIC_KEYS } from "../../server/store/redis/keys.js";
 import type { Script } from "../../server/store/redis/script.js";
 
 const FOLDER = new URL("../../server/store/redis/scripts/", import.meta.url);
@@ -65,10 +65,13 @@ describe.each(names)("%s", (name) => {
   });
 });
 
-test("the topic's keys are named in the order of keys.ts", () => {
-  const fragment = readFileSync(new URL("fragments/topic.lua", FOLDER), "utf8");
-  const named = /^local (TASKS[^=]*)=/m.exec(fragment)?.[1]?.trim().toLowerCase().split(", ");
-  expect(named).toEqual(TOPIC_KEYS.map((key) => key.replace(":", "")));
+test.each([
+  { fragment: "topic", keys: [...TOPIC_KEYS, ...SCOPE_KEYS] },
+  { fragment: "scope", keys: [...SCOPE_KEYS, "topic"] },
+])("the keys of a script of a $fragment are named in the order of keys.ts", ({ fragment, keys }) => {
+  const text = readFileSync(new URL(`fragments/${fragment}.lua`, FOLDER), "utf8");
+  const named = /^local ([A-Z]+, [^=]*)=\s+unpack\(KEYS\)/m.exec(text)?.[1]?.trim().toLowerCase().split(", ");
+  expect(named).toEqual(keys.map((key) => key.replace(":", "")));
 });
 
 test("no fragment is left that nobody uses", () => {
@@ -77,6 +80,5 @@ test("no fragment is left that nobody uses", () => {
     ...names.map((name) => readFileSync(new URL(`${name}.lua`, FOLDER), "utf8")),
     ...fragments.map((file) => readFileSync(new URL(`fragments/${file}`, FOLDER), "utf8")),
   ].join("\n");
-  for (const file of fragments)
-    expect(texts).toMatch(new RegExp(`^-- (?:use|first): ${file.replace(".lua", "")}$`, "m"));
+  for (const file of fragments) expect(texts).toMatch(new RegExp(`^-- use: ${file.replace(".lua", "")}$`, "m"));
 });

@@ -14,7 +14,7 @@ import { RedisServer, redisNamespace, sharedRedis } from "../support/redis.js";
 import { forgetClusterKeys, sharedCluster } from "../support/redis-cluster.js";
 import { NOW, newSession, newTask, newTasks, sessionId, taskId, topicName } from "../support/task-factory.js";
 import { until } from "../support/until.js";
-import { ScriptFixture } from "./script-fixture.js";
+import { ScriptFixture, TOPIC } from "./script-fixture.js";
 
 const SESSION = sessionId("worker-1");
 const ending = { now: NOW, endedWindowMs: 30_000 };
@@ -80,7 +80,7 @@ test.each([
     await f.run(enqueue, enqueueCall({ topic, ...unbounded, tasks: [newTask("x", { spec: "x".repeat(spec) })] }));
   }
   const calls = topics.map((topic) => ({ args: lease.args({ topic, demands, now: NOW }, f.keys) }));
-  const keys = topics.map((topic) => f.keys.tasks(topic));
+  const keys = [f.keys.straight(TOPIC), ...topics.map((topic) => f.keys.tasks(topic))];
   const reply: unknown = await f.raw(mergedScript("lease"), keys, [packCalls(calls)]);
   expect(Buffer.isBuffer(reply)).toBe(form === "one string");
   const answers = repliesOf(reply as Reply).map((answer) => (answer as Reply[]).slice(5, 6).map(text));
@@ -175,7 +175,7 @@ test("Redis Cluster, where topics are on different nodes, is sent call by call",
   await forgetClusterKeys(cluster, namespace);
 });
 
-test("a cluster behind one address is sent call by call, once it said that it is one", async () => {
+test("a cluster behind one address is sent call by call, and each topic is a scope of its own", async () => {
   await using rig = await open({ config: { "cluster-enabled": "yes" } });
   const enqueueAll = () =>
     Promise.all(TOPICS.map((topic) => rig.store.enqueue(topic, [newTask("x"), newTask("y")], unbounded)));
@@ -183,6 +183,12 @@ test("a cluster behind one address is sent call by call, once it said that it is
   await rig.scripts();
   await enqueueAll();
   expect(await rig.scripts()).toBe(TOPICS.length);
+  const topics = ["a", "b"].map(topicName);
+  await rig.store.openSession(newSession(SESSION, topics));
+  const tasks = topics.map((topic) => ({ ...newTask("x"), topic }));
+  const takers = topics.map(() => ({ id: SESSION, epoch: 1 }));
+  expect(await rig.store.enqueueStraight(tasks, takers, ending)).toMatchObject([{ id: "x" }, { id: "x" }]);
+  expect(await rig.redis.hlen("{merged:b}:straight")).toBe(1);
 });
 
 test("what travels together is carried out as it would be alone", async () => {

@@ -44,13 +44,19 @@ test("it refuses a replica", async () => {
   await expect(new RedisStore({ url: server.url }).open()).rejects.toMatchObject({ code: "STORE_READ_ONLY" });
 });
 
-test("it refuses a namespace of another layout", async () => {
+test.each([
+  { layout: "6", advice: "docs/operations.md" },
+  { layout: "4", advice: "docs/redis.md" },
+  { layout: "5-cluster", advice: "is for Redis Cluster" },
+])("it refuses a namespace of layout $layout, and says what to do", async ({ layout, advice }) => {
   const { url } = await sharedRedis();
   const namespace = redisNamespace();
   const redis = new Redis(url);
-  await redis.set(`{${namespace}}:layout`, "5");
+  await redis.set(`{${namespace}}:layout`, layout);
+  const opened = new RedisStore({ url, namespace }).open();
+  await expect(opened).rejects.toThrow(new RegExp(`has the layout "${layout}".*${advice}`));
+  expect(await redis.get(`{${namespace}}:layout`)).toBe(layout);
   redis.disconnect();
-  await expect(new RedisStore({ url, namespace }).open()).rejects.toThrow('has the layout "5"');
 });
 
 test.each(["1", "2", "3"])(
@@ -69,7 +75,7 @@ test.each(["1", "2", "3"])(
     await redis.hset(key("stats"), { enqueued: 2, bytes: 2 * (value(1).length - 10) });
     const store = new RedisStore({ url, namespace });
     await store.open();
-    expect(await redis.get(`{${namespace}}:layout`)).toBe("4");
+    expect(await redis.get(`{${namespace}}:layout`)).toBe("5");
     await store.openSession(newSession("worker-1", [TOPIC]));
     await store.enqueue(TOPIC, [newTask("c"), newTask("d")], unbounded);
     const demand = { session: { id: sessionId("worker-1"), epoch: 1 }, limit: 3, bytesMax: 9999 };

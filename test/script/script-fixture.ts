@@ -1,12 +1,14 @@
 /** Runs one script at a time against the shared Redis, with nothing of the store between. */
 import { Redis } from "ioredis";
-import { Keys, TOPIC_KEYS } from "../../server/store/redis/keys.js";
+import { Keys, SCOPE_KEYS, TOPIC_KEYS } from "../../server/store/redis/keys.js";
 import type { Argument, Reply, Script } from "../../server/store/redis/script.js";
 import { get } from "../../server/store/redis/scripts/get.js";
 import { redisNamespace, sharedRedis } from "../support/redis.js";
 import { topicName } from "../support/task-factory.js";
 
 export const TOPIC = topicName("clicks");
+
+const KEY_NAMES = [...TOPIC_KEYS, ...SCOPE_KEYS];
 
 export class ScriptFixture {
   readonly redis: Redis;
@@ -23,9 +25,9 @@ export class ScriptFixture {
     return new ScriptFixture(new Redis((await sharedRedis()).url), redisNamespace("script"));
   }
 
-  /** One of the topic's keys. */
-  key(name: (typeof TOPIC_KEYS)[number]): string {
-    return this.keys.topic(TOPIC)[TOPIC_KEYS.indexOf(name)] ?? "";
+  /** One of the topic's keys, or of its scope's. */
+  key(name: (typeof KEY_NAMES)[number]): string {
+    return this.keys.topic(TOPIC)[KEY_NAMES.indexOf(name)] ?? "";
   }
 
   /** Runs a script with a call, as the store would. */

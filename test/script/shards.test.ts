@@ -80,7 +80,7 @@ async function sizes() {
 
 const figures = async () => (await store.describe([TOPIC]))[0]?.stats;
 
-const windowShards = () => f.redis.keys(`${f.key("ended:")}*:*`);
+const windowShards = async () => (await f.redis.keys(`${f.key("ended:")}*`)).filter((key) => /:ended:\d+:/.test(key));
 
 async function scrub(repair: boolean) {
   const found = [];

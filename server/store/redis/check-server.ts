@@ -11,9 +11,13 @@ import type { Keys } from "./keys.js";
 import { pulse } from "./scripts/pulse.js";
 
 /** Rises with every change of keys or values that an older broker would not understand. */
-const LAYOUT_VERSION = "4";
+const LAYOUT_VERSION = "5";
+/** Behind it where each topic is a scope of its own: what topics have in common is in other keys then. */
+const CLUSTER_SUFFIX = "-cluster";
 /** The layouts that are taken over as they are: what they have is read as well. */
 const LAYOUTS_BEFORE: readonly string[] = ["1", "2", "3"];
+/** It had folded topics in other keys, which this version would not find. */
+const LAYOUT_OF_FOLDED_TOPICS = "4";
 
 export async function checkServer(
   connection: Connection,
@@ -55,17 +59,28 @@ function forbidden(error: unknown): never[] {
 }
 
 async function checkLayout(connection: Connection, keys: Keys, log: Log): Promise<void> {
-  const version = await connection.command("get", [keys.layout]);
-  if (version === null) {
-    await connection.command("set", [keys.layout, LAYOUT_VERSION, "NX"]);
-  } else if (LAYOUTS_BEFORE.includes(text(version))) {
-    log.warn({ layout: text(version) }, `The namespace has the layout ${text(version)}: it gets ${LAYOUT_VERSION}.`);
-    await connection.command("set", [keys.layout, LAYOUT_VERSION]);
-  } else if (text(version) !== LAYOUT_VERSION) {
-    const found = JSON.stringify(text(version));
-    throw new TaskqueueError(
-      "STORE_UNAVAILABLE",
-      `The namespace has the layout ${found}, and this version knows ${LAYOUT_VERSION}: see "Upgrade" in docs/operations.md`,
-    );
+  const own = `${LAYOUT_VERSION}${keys.topicsAreScopes ? CLUSTER_SUFFIX : ""}`;
+  const reply = await connection.command("get", [keys.layout]);
+  if (reply === null) {
+    await connection.command("set", [keys.layout, own, "NX"]);
+    return;
+  }
+  const found = text(reply);
+  if (found === own) return;
+  if (!LAYOUTS_BEFORE.includes(found)) throw new TaskqueueError("STORE_UNAVAILABLE", refusal(found, own));
+  log.warn({ layout: found }, `The namespace has the layout ${found}: it gets ${own}.`);
+  await connection.command("set", [keys.layout, own]);
+}
+
+function refusal(found: string, own: string): string {
+  const message = `The namespace has the layout ${JSON.stringify(found)}, and this version knows ${own}`;
+  switch (found) {
+    case LAYOUT_OF_FOLDED_TOPICS:
+      return `${message}: see "The layout's version" in docs/redis.md for how to get from one to the other`;
+    case LAYOUT_VERSION:
+    case `${LAYOUT_VERSION}${CLUSTER_SUFFIX}`:
+      return `${message}, as one of them is for Redis Cluster: see "The layout's version" in docs/redis.md`;
+    default:
+      return `${message}: see "Upgrade" in docs/operations.md`;
   }
 }

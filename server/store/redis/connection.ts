@@ -76,6 +76,10 @@ export class Connection {
   /** Connects. `onMessage` gets what is published on the channel; `onResync` is called when messages may have been lost. */
   async open(channel: string, onMessage: (message: string) => void, onResync: () => void): Promise<void> {
     await this.#connect(this.#commands);
+    if (!(await this.#servesManySlots())) {
+      this.#merger = undefined;
+      this.#keys.separateTopics();
+    }
     await this.#connect(this.#wakes);
     this.#wakes.on("message", (_, message: string) => onMessage(message));
     await this.#subscribe(channel);
@@ -88,6 +92,20 @@ export class Connection {
     this.#wakes.on("ready", again);
     // A cluster's client moves its subscription to another node by itself.
     if (this.#wakes instanceof Cluster) this.#wakes.on("-node", onResync).on("+node", onResync);
+  }
+
+  /** Whether one script may use keys of any topics: not in a cluster, even where it looks like one server. */
+  async #servesManySlots(): Promise<boolean> {
+    if (this.#commands instanceof Cluster) return false;
+    // Of four keys that differ in their slots; it does nothing with them.
+    const keys = this.#keys.ofManySlots();
+    try {
+      await this.command("eval", ["return 0", keys.length, ...keys]);
+      return true;
+    } catch (error) {
+      if (error instanceof Error && error.message.includes("CROSSSLOT")) return false;
+      throw error;
+    }
   }
 
   /** Says once that the connection is lost, however many attempts it takes to get it back. */
@@ -154,17 +172,11 @@ export class Connection {
   async #evaluateAll(calls: readonly PendingCall[]): Promise<void> {
     const [first] = calls;
     if (first === undefined) return;
-    const keys = calls.map(({ topic }) => this.#keys.tasks(topic));
+    const keys = [this.#keys.straight(first.topic), ...calls.map(({ topic }) => this.#keys.tasks(topic))];
     try {
       const replies = repliesOf(await this.#evaluate(this.#mergedScript(first.script), keys, [packCalls(calls)]));
       for (let i = 0; i < calls.length; i++) settle(calls[i], replies[i]);
     } catch (error) {
-      if (error instanceof Error && error.message.startsWith("CROSSSLOT")) {
-        // A cluster that looks like one server. Nothing was carried out.
-        this.#merger = undefined;
-        for (const call of calls) void this.#evaluateOne(call);
-        return;
-      }
       for (const { reject } of calls) reject(error);
     }
   }

@@ -2,9 +2,11 @@
  * The only place where Redis keys are spelled. docs/redis.md has a row for each.
  *
  * All keys of a topic carry the hash tag `{namespace:topic}`, those of the whole
- * namespace `{namespace}`, so that every script stays within one slot of a
- * Redis Cluster. A namespace has no colon; were it otherwise, a topic of one
- * namespace could be mistaken for a topic of another.
+ * namespace `{namespace}`. What topics have in common is in keys of their *scope*:
+ * with Redis Cluster each topic is a scope of its own, and its keys carry the
+ * topic's tag, so that every script stays within one slot; otherwise the namespace
+ * is one. A namespace has no colon; were it otherwise, a topic of one namespace
+ * could be mistaken for a topic of another.
  */
 import { invalid } from "../../domain/errors.js";
 import type { TopicName } from "../../domain/ids.js";
@@ -29,12 +31,18 @@ export const TOPIC_KEYS = [
   "xids", // zset 0 external id, newline, id
   "stats", // hash counter -> number
   "settings", // hash paused, settings
-  "windows", // zset moment a window of ended ids is over, its number
-  "folded", // hash, of a folded topic: id -> lease, session, record; and its holders and counters
   "leases:", // prefix; hash per session: id -> lease
-  "ended:", // prefix; hash per window: id -> token; of a large window one per shard, named window:shard
   "segment:", // prefix; list per segment, place and id: the part of the input queue that is in order of arrival
   "shard:", // prefix; hash per shard: id -> place and record of what is not in `tasks`
+] as const;
+
+/** A scope's keys, in the order in which scripts/fragments/topic.lua and scope.lua name them, behind those of a topic. */
+export const SCOPE_KEYS = [
+  "straight", // hash id, newline, topic -> lease, session, record: what went straight to a worker, of folded topics
+  "folded", // hash topic -> its counters, of folded topics; nothing -> the highest token of what went straight
+  "takers", // hash session -> epoch at which it takes what goes straight, or "-" once it is over
+  "windows", // zset moment a window of ended ids is over, its number
+  "ended:", // prefix; hash per window: id, newline, topic -> token; of a large one per shard, named window:shard
 ] as const;
 
 /** Topics whose keys are kept spelled out, which is 2 KB each. Calls that travel together have no need of them. */
@@ -57,6 +65,7 @@ export class Keys {
   /** The channel of wake-ups. */
   readonly wake: string;
   readonly #namespace: string;
+  #topicsAreScopes = false;
   readonly #topics = new Map<TopicName, readonly string[]>();
 
   constructor(namespace: string) {
@@ -78,11 +87,29 @@ export class Keys {
     this.wake = `${namespace}:wake`;
   }
 
-  /** All keys of a topic, as its scripts take them. */
+  /** Told once, before anything else is asked: topics may be on different nodes. */
+  separateTopics(): void {
+    this.#topicsAreScopes = true;
+  }
+
+  /** Whether each topic is a scope of its own, so that no script serves two of them. */
+  get topicsAreScopes(): boolean {
+    return this.#topicsAreScopes;
+  }
+
+  /** Keys that are never there, some of which a cluster has on different nodes. */
+  ofManySlots(): readonly string[] {
+    return ["a", "b", "c", "d"].map((topic) => `{${this.#namespace}:${topic}}:slot`);
+  }
+
+  /** All keys of a topic, and those of its scope, as its scripts take them. */
   topic(topic: TopicName): readonly string[] {
     const cached = this.#topics.get(topic);
     if (cached !== undefined) return cached;
-    const keys = TOPIC_KEYS.map((name) => this.#topicKey(topic, name));
+    const keys = [
+      ...TOPIC_KEYS.map((name) => this.#topicKey(topic, name)),
+      ...SCOPE_KEYS.map((name) => this.#scopeKey(topic, name)),
+    ];
     this.#topics.set(topic, keys);
     if (this.#topics.size > CACHED_TOPICS_MAX) {
       const [oldest] = this.#topics.keys();
@@ -94,6 +121,20 @@ export class Keys {
   /** The one of a topic's keys that stands for all of them. */
   tasks(topic: TopicName): string {
     return this.#topicKey(topic, "tasks");
+  }
+
+  /**
+   * The keys of the scope that a topic belongs to, and what the names of its
+   * topics' keys begin with, `%s` standing for the topic where there are several.
+   */
+  scope(topic: TopicName): readonly string[] {
+    const tag = this.#topicsAreScopes ? topic : "%s";
+    return [...SCOPE_KEYS.map((name) => this.#scopeKey(topic, name)), `{${this.#namespace}:${tag}}:`];
+  }
+
+  /** The one of a scope's keys that stands for all of them. */
+  straight(topic: TopicName): string {
+    return this.#scopeKey(topic, "straight");
   }
 
   /** The sessions that serve a topic. */
@@ -108,5 +149,8 @@ export class Keys {
 
   #topicKey(topic: TopicName, name: (typeof TOPIC_KEYS)[number]): string {
     return `{${this.#namespace}:${topic}}:${name}`;
+  }
+  #scopeKey(topic: TopicName, name: (typeof SCOPE_KEYS)[number]): string {
+    return `{${this.#namespace}${this.#topicsAreScopes ? `:${topic}` : ""}}:${name}`;
   }
 }

@@ -8,21 +8,20 @@
  * task costs Redis. What a fragment looks up is looked up by each call.
  */
 import { list } from "./codec.js";
-import { TOPIC_KEYS } from "./keys.js";
 import { unpackReply } from "./packed-reply.js";
 import { writeText } from "./packing.js";
-import { type Argument, CALL_UNFOLD, type Reply, type Source, scriptParts, sourceOf } from "./script.js";
+import {
+  type Argument,
+  type Reply,
+  type Source,
+  scriptParts,
+  sourceOf,
+  spellScopeKeys,
+  spellTopicKeys,
+} from "./script.js";
 
 /** A line of a fragment that each call carries out: constants are in capitals, and functions are no values. */
 const LOOKUP = /^local ([a-z_]+) = (.+)$/gm;
-
-/** A single call comes before most is defined, and is not tried again; each of many comes when it is carried out. */
-const CALL_STRAIGHT_SINGLE = `if is_single then
-  local reply = straight()
-  if reply then return { reply } end
-end`;
-const CALL_STRAIGHT_OF_MANY = `  local reply = not is_single and straight()
-  if reply then return reply end`;
 
 /** Replies of more parts bring tasks. Those of all verbs that bring none have no more. */
 const PACKED_PARTS_MAX = 8;
@@ -30,30 +29,30 @@ const PACKED_PARTS_MAX = 8;
 const PACKED_BYTES_MAX = 1024;
 
 /**
- * Its KEYS are one of each call's topic, `tasks`, of which it makes the others;
- * its ARGV what the calls are given, as `packCalls` packs it. It replies with
- * what each call replied, a list, or with the text of its error: a call that
- * fails fails alone. `repliesOf` reads it. A single call whose tasks go
- * straight is through before most is defined.
+ * Its KEYS are one of the scope, `straight`, and one of each call's topic, `tasks`,
+ * of which it makes the others; its ARGV what the calls are given, as `packCalls`
+ * packs it. It replies with what each call replied, a list, or with the text of its
+ * error: a call that fails fails alone. `repliesOf` reads it.
  */
 export function mergedScript(name: string): Source {
-  const { own, fragments, first, unfolds } = scriptParts(name);
+  const { own, fragments } = scriptParts(name);
   const lookups: string[] = [];
   const definitions = fragments
     .filter((fragment) => fragment.name !== "topic")
-    .map((fragment) => (fragment.name === first ? `${fragment.text}${CALL_STRAIGHT_SINGLE}` : fragment.text))
+    .map(({ text }) => text)
     .join("\n")
     .replace(LOOKUP, (_, variable: string, value: string) => {
       lookups.push(`  ${variable} = ${value}`);
       return `local ${variable}`;
     });
-  return sourceOf(`local TASKS_KEYS, CALLS = KEYS, ARGV[1]
+  return sourceOf(`local GIVEN, CALLS = KEYS, ARGV[1]
 local call = redis.call
+local SCOPE = string.sub(GIVEN[1], 1, -9)
 local PREFIX, ARGV, now_ms, channel, topic
-local is_single, formats, at = #TASKS_KEYS == 1, {}, 1
+local formats, at = {}, 1
 
 local function read_call(i)
-  PREFIX = string.sub(TASKS_KEYS[i], 1, -6)
+  PREFIX = string.sub(GIVEN[i + 1], 1, -6)
   local n
   n, at = struct.unpack(">I2", CALLS, at)
   formats[n] = formats[n] or ">" .. string.rep("I4c0", n)
@@ -63,12 +62,9 @@ local function read_call(i)
 end
 
 local function script()
-if is_single then read_call(1) end
 ${spellKeys(definitions)}
 local function carry_out()
 ${spellKeys(lookups.join("\n"))}
-${first === undefined ? "" : CALL_STRAIGHT_OF_MANY}
-${unfolds ? CALL_UNFOLD : ""}
 ${spellKeys(own)}
 end
 
@@ -80,8 +76,8 @@ local function is_short(reply)
 end
 
 local replies, packed = {}, true
-for i = 1, #TASKS_KEYS do
-  if not is_single then read_call(i) end
+for i = 1, #GIVEN - 1 do
+  read_call(i)
   local done, reply = pcall(carry_out)
   replies[i] = done and reply or type(reply) == "table" and reply.err or tostring(reply)
   packed = packed and (not done or is_short(reply))
@@ -97,12 +93,8 @@ export function repliesOf(reply: Reply): readonly Reply[] {
   return list(Buffer.isBuffer(reply) ? unpackReply(reply) : reply);
 }
 
-const KEY_OF = new Map(TOPIC_KEYS.map((key) => [key.replace(":", "").toUpperCase(), key]));
-const KEY = new RegExp(`\\b(?:${[...KEY_OF.keys()].join("|")})\\b`, "g");
-
-/** Keys are made where they are used: any one call uses few of them. */
 function spellKeys(text: string): string {
-  return text.replace(KEY, (name) => `(PREFIX .. "${KEY_OF.get(name)}")`);
+  return spellScopeKeys(spellTopicKeys(text));
 }
 
 /** What a number is written with takes no more. */

@@ -69,6 +69,7 @@ import { remove } from "./scripts/remove.js";
 import { requeue } from "./scripts/requeue.js";
 import { Scrubs } from "./scrubs.js";
 import { Sessions } from "./sessions.js";
+import { Straight } from "./straight.js";
 import { Topics } from "./topics.js";
 import { decodeWake } from "./wake.js";
 
@@ -99,6 +100,7 @@ export class RedisStore implements Store {
   readonly #sessions: Sessions;
   readonly #events: Events;
   readonly #scrubs: Scrubs;
+  readonly #straight: Straight;
   readonly #log: Log;
   readonly #allowEviction: boolean;
   readonly #listeners = new Set<(message: Wake) => void>();
@@ -114,6 +116,7 @@ export class RedisStore implements Store {
     this.#sessions = new Sessions(this.#connection);
     this.#events = new Events(this.#connection, this.#keys);
     this.#scrubs = new Scrubs(this.#connection, this.#keys, this.#sessions);
+    this.#straight = new Straight(this.#connection, this.#keys, this.#topics, this.#sessions);
     this.description = `${describeTarget(options)}, namespace ${namespace}`;
   }
 
@@ -181,12 +184,16 @@ export class RedisStore implements Store {
     return { ...answer, created: tasks.map((task) => answer.created[distinct.indexOf(task)] ?? false) };
   }
 
-  async enqueueStraight(tasks: readonly TopicTask[]): Promise<readonly (Leased | undefined)[]> {
-    return tasks.map(() => undefined);
+  enqueueStraight(
+    tasks: readonly TopicTask[],
+    takers: readonly SessionRef[],
+    options: Ending,
+  ): Promise<readonly (Leased | undefined)[]> {
+    return this.#straight.enqueue(tasks, takers, options);
   }
 
-  async completeStraight(leases: readonly TopicLeaseRef[]): Promise<readonly boolean[]> {
-    return leases.map(() => false);
+  completeStraight(leases: readonly TopicLeaseRef[], options: Ending): Promise<readonly boolean[]> {
+    return this.#straight.complete(leases, options);
   }
 
   lease(topic: TopicName, demands: readonly Demand[], { now }: { readonly now: Millis }): Promise<LeaseAnswer> {

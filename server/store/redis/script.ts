@@ -4,16 +4,15 @@
  * a call becomes ARGV and a reply becomes an answer. A test compares the two.
  *
  * A line `-- use: name` in a script stands for scripts/fragments/name.lua, which
- * comes once however often it is named. The fragment of a line `-- first: name` has a
- * function `straight`, which is called before more than it needs is defined: if it
- * returns a reply, that is the script's. Whatever else a script does comes after
- * `unfold`, if it uses that fragment: see fragments/folded.lua.
+ * comes once however often it is named. A script is about one topic, whose keys
+ * fragments/topic.lua names, about any topics of a scope, as fragments/scope.lua
+ * has it, or about none.
  */
 import assert from "node:assert";
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import type { TopicName } from "../../domain/ids.js";
-import type { Keys } from "./keys.js";
+import { type Keys, SCOPE_KEYS, TOPIC_KEYS } from "./keys.js";
 
 export type Argument = string | number | Buffer;
 /** What Redis answers: strings as bytes, or as text if they are short and ASCII. */
@@ -109,11 +108,10 @@ function argsOf<Call>(values: readonly Arguments<Call>[string][], call: Call, ar
 
 const FOLDER = new URL("./scripts/", import.meta.url);
 
-const USE = /^-- (?:use|first): (\S+)$/gm;
-const FIRST = /^-- first: (\S+)$/m;
-export const CALL_STRAIGHT = "local reply = straight()\nif reply then return reply end";
+const USE = /^-- use: (\S+)$/gm;
 
-export const CALL_UNFOLD = "unfold()";
+/** What names keys: nearly all functions use it. */
+const OUTER = new Set(["topic", "scope"]);
 
 /**
  * Redis carries out the whole text at each call, and so defines some fifty functions anew. What a function uses of the
@@ -121,13 +119,28 @@ export const CALL_UNFOLD = "unfold()";
  * further out than the functions, sixty functions take 3 µs instead of 11.
  */
 function load(name: string): string {
-  const { own, fragments, first, unfolds } = scriptParts(name);
-  const outer = fragments.filter((fragment) => fragment.name === "topic").map(({ text }) => text);
-  const inner = fragments
-    .filter((fragment) => fragment.name !== "topic")
-    .map((fragment) => (fragment.name === first ? `${fragment.text}${CALL_STRAIGHT}` : fragment.text));
-  const before = unfolds ? [CALL_UNFOLD] : [];
-  return [...outer, "local function script()", ...inner, ...before, own, "end", "return script()"].join("\n");
+  const { own, fragments } = scriptParts(name);
+  const outer = fragments.filter((fragment) => OUTER.has(fragment.name));
+  const inner = fragments.filter((fragment) => !OUTER.has(fragment.name)).map(({ text }) => text);
+  const text = ["local function script()", ...inner, own, "end", "return script()"].join("\n");
+  const isOfScope = outer.some((fragment) => fragment.name === "scope");
+  return [...outer.map((fragment) => fragment.text), isOfScope ? spellTopicKeys(text) : text].join("\n");
+}
+
+const luaName = (key: string) => key.replace(":", "").toUpperCase();
+const TOPIC_NAMES = new Map(TOPIC_KEYS.map((key) => [luaName(key), key]));
+const TOPIC_NAME = new RegExp(`\\b(?:${[...TOPIC_NAMES.keys()].join("|")})\\b`, "g");
+const SCOPE_NAMES = new Map(SCOPE_KEYS.map((key) => [luaName(key), key]));
+const SCOPE_NAME = new RegExp(`\\b(?:${[...SCOPE_NAMES.keys()].join("|")})\\b`, "g");
+
+/** Keys of a topic are made of `PREFIX` where they are used: of many topics, few are. */
+export function spellTopicKeys(text: string): string {
+  return text.replace(TOPIC_NAME, (name) => `(PREFIX .. "${TOPIC_NAMES.get(name)}")`);
+}
+
+/** Those of the scope are made of `SCOPE`. */
+export function spellScopeKeys(text: string): string {
+  return text.replace(SCOPE_NAME, (name) => `(SCOPE .. "${SCOPE_NAMES.get(name)}")`);
 }
 
 export interface ScriptParts {
@@ -135,10 +148,6 @@ export interface ScriptParts {
   readonly own: string;
   /** Each behind those that it uses. */
   readonly fragments: readonly { readonly name: string; readonly text: string }[];
-  /** The name of the one that is called first, if there is one. */
-  readonly first: string | undefined;
-  /** Whether a topic's tasks are put where the script looks for them, before it does. */
-  readonly unfolds: boolean;
 }
 
 export function scriptParts(name: string): ScriptParts {
@@ -155,5 +164,5 @@ export function scriptParts(name: string): ScriptParts {
     }
   };
   collect(own);
-  return { own, fragments, first: FIRST.exec(own)?.[1], unfolds: seen.has("unfold") };
+  return { own, fragments };
 }

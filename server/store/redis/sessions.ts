@@ -3,6 +3,7 @@
  * slots: each verb orders its steps so that one which fails in between leaves a
  * session that expires, and that it can be called again.
  */
+import type { SessionId, TopicName } from "../../domain/ids.js";
 import { LIMITS } from "../../domain/limits.js";
 import type { NewSession, Page, SessionRecord, SessionRef } from "../store.js";
 import type { Connection } from "./connection.js";
@@ -18,6 +19,8 @@ import { sessions } from "./scripts/sessions.js";
 
 export class Sessions {
   readonly #connection: Connection;
+  /** Those that were opened or resumed here, until they are known to be lost or over. */
+  readonly #own = new Map<SessionId, { readonly epoch: number; readonly topics: ReadonlySet<TopicName> }>();
 
   constructor(connection: Connection) {
     this.#connection = connection;
@@ -26,11 +29,14 @@ export class Sessions {
   async open(session: NewSession): Promise<void> {
     await this.#connection.run(openSession, session);
     await this.#hold(session, 1, "open");
+    this.#note(session, 1);
   }
 
   async resume(call: ResumeSessionCall): Promise<ResumeSessionAnswer> {
     const answer = await this.#connection.run(resumeSession, call);
-    if (answer.kind === "resumed") await this.#hold(answer.session, answer.session.epoch, "resume");
+    if (answer.kind !== "resumed") return answer;
+    await this.#hold(answer.session, answer.session.epoch, "resume");
+    this.#note(answer.session, answer.session.epoch);
     return answer;
   }
 
@@ -40,10 +46,12 @@ export class Sessions {
       const some = refs.slice(first, first + LIMITS.batchMax);
       outcomes.push(...(await this.#connection.run(renewSessions, { sessions: some, expiresAtMs })));
     }
+    for (const [i, ref] of refs.entries()) if (outcomes[i] === "lost") this.#forget(ref);
     return outcomes;
   }
 
   detach(call: DetachSessionCall): Promise<void> {
+    this.#forget(call);
     return this.#connection.run(detachSession, call);
   }
 
@@ -62,10 +70,26 @@ export class Sessions {
   }
 
   async close(ref: SessionRef): Promise<void> {
+    this.#forget(ref);
     const answer = await this.#connection.run(closeSession, { ...ref, step: "bar" });
     if (answer.kind !== "barred") return;
     await this.#hold(answer.session, ref.epoch, "close");
     await this.#connection.run(closeSession, { ...ref, step: "forget" });
+  }
+
+  /** Whether the session was opened or resumed here at that epoch, on that topic. Whether it still is, Redis knows. */
+  serves({ id, epoch }: SessionRef, topic: TopicName): boolean {
+    const own = this.#own.get(id);
+    return own?.epoch === epoch && own.topics.has(topic);
+  }
+
+  #note({ id, subscriptions }: NewSession, epoch: number): void {
+    this.#own.set(id, { epoch, topics: new Set(subscriptions.map(({ topic }) => topic)) });
+  }
+
+  /** Not if it came back meanwhile. */
+  #forget({ id, epoch }: SessionRef): void {
+    if ((this.#own.get(id)?.epoch ?? 0) <= epoch) this.#own.delete(id);
   }
 
   page({ after = "", limit }: { readonly after?: string; readonly limit: number }): Promise<Page<SessionRecord>> {

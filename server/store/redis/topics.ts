@@ -37,6 +37,13 @@ export class Topics {
     if (now !== undefined) this.#known.set(topic, now);
   }
 
+  /** The same for several, with which it goes on. */
+  async registerAll(topics: readonly TopicName[], now: number): Promise<void> {
+    await this.#connection.command("zadd", [this.#keys.topics, ...topics.flatMap((topic) => [0, topic])]);
+    if (this.#known.size + topics.length >= KNOWN_MAX) this.#known.clear();
+    for (const topic of topics) this.#known.set(topic, now);
+  }
+
   /** After a loss of the connection: the store may be another one. */
   forget(): void {
     this.#known.clear();

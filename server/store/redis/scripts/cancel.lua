@@ -7,11 +7,12 @@
 --       | {"cancel_requested", session, token}
 -- use: topic
 -- use: unfold
--- use: ended
+-- use: field
 -- use: move
 -- use: ending
 
-local outcomes, tasks, marks, messages, id_tokens = {}, {}, {}, {}, {}
+unfold()
+local outcomes, tasks, marks, messages, ended = {}, {}, {}, {}, {}
 for i, task in ipairs(locate({ unpack(ARGV, 5) }, false)) do
   if task.moves then
     outcomes[i] = task.again
@@ -20,7 +21,7 @@ for i, task in ipairs(locate({ unpack(ARGV, 5) }, false)) do
     local _, retention_ms = parse_fields(task.fields)
     task.again = retention_ms > 0 and { "wrong_state", "cancelled" } or { "not_found" }
     tasks[#tasks + 1] = task
-    put(id_tokens, task.id, "")
+    put(ended, field_of(task.id), "")
   elseif task.state == "leased" and task.session then
     local token = token_of(task.lease)
     outcomes[i] = { "cancel_requested", task.session, token }
@@ -34,7 +35,7 @@ if #tasks > 0 then
   leave_queues(tasks)
   finish(CANCELLED, tasks)
   count("cancelled", #tasks)
-  remember(tonumber(ARGV[4]), id_tokens)
+  remember(tonumber(ARGV[4]), ended)
 end
 if #marks > 0 then call("HSET", CANCELS, unpack(marks)) end
 for _, message in ipairs(messages) do call("PUBLISH", channel, message) end

@@ -5,25 +5,26 @@
 --       7 first_demand  8.. leases: sessions, then per session: id, count, ids and tokens packed
 --       first_demand.. demands: session, epoch, limit, bytes_max
 --       results, packed: index among the leases, bytes
--- Reply {"straight"} | {"completed", outcomes, lease...}
+-- Reply {"completed", outcomes, lease...}
 --       outcomes is a letter per lease: c completed, l lost
 -- use: topic
--- first: straight-complete
+-- use: field
 -- use: holding
 -- use: ending
 -- use: lease
 -- use: unfold
 
+unfold()
 local window_ms, first_demand = tonumber(ARGV[4]), tonumber(ARGV[7])
 local ids, tokens, leases, sessions = holding(8)
 local outcomes, lost = {}, {}
-local gone, bytes, others, id_tokens = {}, 0, {}, {}
+local gone, bytes, others, ended = {}, 0, {}, {}
 for i = 1, #ids do
   local id, lease = ids[i], leases[i]
   if lease then
-    local n = #id_tokens
+    local n = #ended
     outcomes[i] = "c"
-    id_tokens[n + 1], id_tokens[n + 2] = id, tokens[i]
+    ended[n + 1], ended[n + 2] = field_of(id), tokens[i]
     if not has_fields(lease) then
       gone[#gone + 1] = id
       bytes = bytes + bytes_of(lease)
@@ -52,15 +53,15 @@ if #others > 0 and ARGV[5] ~= "0" then
 end
 -- A report that comes again is answered as the first time.
 if #lost > 0 then
-  local ended, k = recent(window_ms, lost) or {}, 0
+  local before, k = recent(window_ms, fields_of_ids(lost)) or {}, 0
   for i = 1, #ids do
     if not leases[i] then
       k = k + 1
-      outcomes[i] = ended[k] == tokens[i] and "c" or "l"
+      outcomes[i] = before[k] == tokens[i] and "c" or "l"
     end
   end
 end
-remember(window_ms, id_tokens)
+remember(window_ms, ended)
 
 local demands, lost_sessions, wanted = open_demands(first_demand)
 local counters = read_counters()

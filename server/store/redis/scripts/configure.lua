@@ -8,6 +8,7 @@
 -- use: unfold
 -- use: wake
 
+unfold()
 call("HSET", SETTINGS, "paused", ARGV[4], "settings", ARGV[5])
 call("PUBLISH", channel, "settings " .. topic)
 if ARGV[4] == "0" and call("EXISTS", READY, SEGMENTS) > 0 then wake_ready() end

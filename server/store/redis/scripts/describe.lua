@@ -19,9 +19,11 @@ if head then
   local value = read_records({ string.sub(head, PLACE + 1) })[1]
   line = value and string.match(value, "^[^\n]*\n", PLACE + 1) or ""
 end
-local counters, state = call("HGETALL", STATS), call("HGET", FOLDED, STATE)
+local counters, state = call("HGETALL", STATS), call("HGET", FOLDED, topic)
 if state then
-  local enqueued, started, completed, bytes, _, in_hand = struct.unpack(STATE_FORMAT, state)
+  local enqueued, completed, bytes, in_hand = struct.unpack(STATE, state)
+  local before = call("HMGET", STATS, "enqueued", "started")
+  local started = (before[2] or 0) + enqueued - (before[1] or 0)
   sizes[1] = sizes[1] + in_hand
   for name, value in pairs({ enqueued = enqueued, started = started, completed = completed, bytes = bytes }) do
     counters[#counters + 1], counters[#counters + 2] = name, value

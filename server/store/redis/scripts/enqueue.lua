@@ -6,15 +6,16 @@
 --       tasks, packed: id, record. all_plain tells (by a digit) that no record's first line has fields.
 --       extras, packed: index, priority, due_ms (0: ready), external_id,
 --       for those tasks that have one of them. No id comes twice.
--- Reply {"straight", first token} | {"enqueued", created, fresh, lease...} | {"full", tasks, bytes}
+-- Reply {"enqueued", created, fresh, lease...} | {"full", tasks, bytes}
 --       created is a digit per task, or "" when all are new; fresh tells that the
 --       tasks handed out are the first of this call, whose records are not repeated
 -- use: topic
--- first: straight-enqueue
+-- use: field
 -- use: arrive
 -- use: lease
 -- use: unfold
 
+unfold()
 local window_ms, tasks_max, bytes_max, n = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
 local packed = { struct.unpack(string.rep("Bc0>I4c0", n), ARGV[8]) }
 local ids, priorities, dues, external_ids = {}, {}, {}, {}
@@ -25,10 +26,9 @@ for i = 1, #extras - 1, 4 do
   if extras[i + 2] > 0 then dues[task] = extras[i + 2] end
   if extras[i + 3] ~= "" then external_ids[task] = extras[i + 3] end
 end
-
 for i = 1, n do ids[i] = packed[2 * i - 1] end
 local counters = read_counters()
-local known, ended = known_among(ids, counters.sharded > 0), recent(window_ms, ids) or {}
+local known, ended = known_among(ids, counters.sharded > 0), recent(window_ms, fields_of_ids(ids)) or {}
 local new, created, bytes = {}, {}, 0
 for i = 1, n do
   local is_new = not (known[i] or ended[i])

@@ -7,19 +7,23 @@
 --       a row is id, external id, outcome (expired, buried, released, aborted), failures, lost leases
 -- use: topic
 -- use: unfold
--- use: ended
+-- use: field
 -- use: wake
 -- use: holding
 -- use: ending
 -- use: meta
 
+unfold()
 local window_ms, session, charge, lost_max, error = tonumber(ARGV[4]), ARGV[5], ARGV[6], tonumber(ARGV[7]), ARGV[8]
 local limit, undelivered = tonumber(ARGV[9]), {}
 for i = 10, #ARGV do undelivered[ARGV[i]] = true end
 local leases_key = LEASES .. session
 
 -- A holder that is over stays named until its leases are gone: by it they are found.
+local was_open = tonumber(call("HGET", HOLDERS, session))
 call("HDEL", HOLDERS, session)
+-- Nor does it take what goes straight, on any topic, until it is closed.
+if was_open and call("HEXISTS", TAKERS, session) == 1 then call("HSET", TAKERS, session, "-") end
 local all = call("HGETALL", leases_key)
 local ids, leases, sessions = {}, {}, {}
 for i = 1, math.min(#all / 2, limit) do
@@ -30,7 +34,7 @@ local cancels, metas = side(CANCELS, ids) or {}, side(META, ids) or {}
 let_go(ids, leases, sessions)
 if more then call("HSET", HOLDERS, session, "-") end
 
-local rows, new_metas, ready, dead, aborted, id_tokens, charged = {}, {}, {}, {}, {}, {}, 0
+local rows, new_metas, ready, dead, aborted, ended, charged = {}, {}, {}, {}, {}, {}, 0
 for i, id in ipairs(ids) do
   local task, meta = lease_of(leases[i]), parse_meta(metas[i])
   local member, outcome = task.place .. id, "released"
@@ -38,7 +42,7 @@ for i, id in ipairs(ids) do
   if cancels[i] then
     outcome = "aborted"
     aborted[#aborted + 1] = task
-    put(id_tokens, id, "")
+    put(ended, field_of(id), "")
   elseif charge == "lost" and not undelivered[token_of(leases[i])] then
     charged = charged + 1
     meta.lost, meta.error = meta.lost + 1, error
@@ -63,6 +67,6 @@ count("expired", charged)
 count("released", #ids - charged - #aborted)
 count("aborted", #aborted)
 finish(CANCELLED, aborted)
-remember(window_ms, id_tokens)
+remember(window_ms, ended)
 make_ready(ready)
 return { "expired", more and 1 or 0, rows }

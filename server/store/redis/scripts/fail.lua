@@ -8,12 +8,13 @@
 --       outcomes is a letter per lease: r retried, b buried, a aborted, l lost
 -- use: topic
 -- use: unfold
--- use: ended
+-- use: field
 -- use: wake
 -- use: holding
 -- use: ending
 -- use: meta
 
+unfold()
 local window_ms = tonumber(ARGV[4])
 local ids, tokens, leases, sessions = holding(6)
 local failures = { struct.unpack(string.rep(">I6Bc0I4c0", #ids), ARGV[5]) }
@@ -36,7 +37,7 @@ local function repeated(i)
   return still(ids[i], outcome) and outcome or "l"
 end
 
-local outcomes, new_metas, aborted, id_tokens = {}, {}, {}, {}
+local outcomes, new_metas, aborted, ended = {}, {}, {}, {}
 local ready, scheduled, dead = {}, {}, {}
 for i = 1, #ids do
   local id, lease = ids[i], leases[i]
@@ -50,7 +51,7 @@ for i = 1, #ids do
     if cancels[i] then
       outcomes[i] = "a"
       aborted[#aborted + 1] = task
-      put(id_tokens, id, "")
+      put(ended, field_of(id), "")
     elseif reason ~= "" then
       outcomes[i] = "b"
       put(dead, now_ms, member)
@@ -67,14 +68,13 @@ for i = 1, #ids do
     end
   end
 end
-
 if #new_metas > 0 then call("HSET", META, unpack(new_metas)) end
 if #dead > 0 then call("ZADD", DEAD, unpack(dead)) end
 count("failed", #dead / 2)
 count("retried", #ready + #scheduled / 2)
 count("aborted", #aborted)
 finish(CANCELLED, aborted)
-remember(window_ms, id_tokens)
+remember(window_ms, ended)
 make_ready(ready)
 schedule(scheduled)
 return { "failed", table.concat(outcomes) }

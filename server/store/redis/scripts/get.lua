@@ -8,4 +8,5 @@
 -- use: locate
 -- use: rows
 
+unfold()
 return { "tasks", rows_of(locate({ unpack(ARGV, 4) }, true)) }

@@ -8,6 +8,7 @@
 -- use: basics
 -- use: records
 
+unfold()
 local leases_key = LEASES .. ARGV[4]
 if ARGV[5] == "" then return { "ids", call("HKEYS", leases_key) } end
 local ids = {}

@@ -8,6 +8,7 @@
 -- use: unfold
 -- use: lease
 
+unfold()
 local demands, lost, wanted = open_demands(4)
 local counters = read_counters()
 local served = serve(demands, wanted, counters)

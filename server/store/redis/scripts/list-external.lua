@@ -10,6 +10,7 @@
 -- use: locate
 -- use: rows
 
+unfold()
 local prefix, state, limit, after_id = ARGV[4] .. "\n", ARGV[5], tonumber(ARGV[6]), ARGV[7]
 local LOOKED_AT_MAX = 1000
 

@@ -11,6 +11,7 @@
 -- use: rows
 -- use: after
 
+unfold()
 local state, limit, after_score, after_member = ARGV[4], tonumber(ARGV[5]), ARGV[6], ARGV[7]
 
 local function ready_page()

@@ -10,6 +10,7 @@
 -- use: unfold
 -- use: holding
 
+unfold()
 local ids, _, leases = holding(5)
 local notes = { struct.unpack(string.rep(">I4c0", #ids), ARGV[4]) }
 local outcomes, kept = {}, {}

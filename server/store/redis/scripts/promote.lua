@@ -7,6 +7,7 @@
 -- use: unfold
 -- use: wake
 
+unfold()
 local members = call("ZRANGEBYSCORE", SCHEDULED, "-inf", now_ms, "LIMIT", 0, ARGV[4])
 if #members > 0 then
   call("ZREM", SCHEDULED, unpack(members))

@@ -9,6 +9,7 @@
 -- use: removal
 -- use: ended
 
+-- Of the scope, whichever topic asks.
 for _, window in ipairs(call("ZRANGEBYSCORE", WINDOWS, "-inf", now_ms, "LIMIT", 0, 100)) do
   unlink_window(ENDED .. window)
   call("ZREM", WINDOWS, window)
@@ -16,6 +17,7 @@ end
 
 local members = call("ZRANGEBYSCORE", RETENTION, "-inf", now_ms, "LIMIT", 0, ARGV[4])
 if #members > 0 then
+  unfold()
   local ids, xids, bytes = {}, {}, 0
   local has_xids = call("EXISTS", XIDS) == 1
   for i, member in ipairs(members) do

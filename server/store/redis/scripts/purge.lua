@@ -8,6 +8,7 @@
 -- use: delete
 -- use: head
 
+unfold()
 local state, limit = ARGV[4], tonumber(ARGV[5])
 local queue, head = QUEUES[state], nil
 if state == "ready" then

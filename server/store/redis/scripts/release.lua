@@ -7,17 +7,18 @@
 --       outcomes is a letter per lease: r released, a aborted, l lost
 -- use: topic
 -- use: unfold
--- use: ended
+-- use: field
 -- use: wake
 -- use: holding
 -- use: ending
 -- use: unmark
 
+unfold()
 local ids, _, leases, sessions = holding(5)
 local cancels = side(CANCELS, ids) or {}
 local gone = let_go(ids, leases, sessions)
 unmark(gone)
-local outcomes, ready, aborted, id_tokens = {}, {}, {}, {}
+local outcomes, ready, aborted, ended = {}, {}, {}, {}
 for i = 1, #ids do
   local id, lease = ids[i], leases[i]
   if not lease then
@@ -27,7 +28,7 @@ for i = 1, #ids do
     local task = lease_of(lease)
     task.id = id
     aborted[#aborted + 1] = task
-    put(id_tokens, id, "")
+    put(ended, field_of(id), "")
   else
     outcomes[i] = "r"
     ready[#ready + 1] = lease_of(lease).place .. id
@@ -36,6 +37,6 @@ end
 count("released", #ready)
 count("aborted", #aborted)
 finish(CANCELLED, aborted)
-remember(tonumber(ARGV[4]), id_tokens)
+remember(tonumber(ARGV[4]), ended)
 make_ready(ready)
 return { "released", table.concat(outcomes) }

@@ -8,6 +8,7 @@
 -- use: unfold
 -- use: delete
 
+unfold()
 local outcomes, tasks = {}, {}
 for i, task in ipairs(locate({ unpack(ARGV, 4) }, false)) do
   if task.state and task.state ~= "leased" and not task.moves then

@@ -10,8 +10,9 @@
 -- use: wake
 -- use: move
 -- use: meta
--- use: ended
+-- use: field
 
+unfold()
 local ids = { unpack(ARGV, 5) }
 if ARGV[4] ~= "0" then
   ids = call("ZRANGE", DEAD, 0, ARGV[4] - 1)
@@ -36,7 +37,7 @@ if #tasks > 0 then
     end
   end
   if #changed > 0 then call("HSET", META, unpack(changed)) end
-  forget_ended(moving)
+  forget_ended(fields_of_ids(moving))
   make_ready(members)
   count("requeued", #tasks)
 end

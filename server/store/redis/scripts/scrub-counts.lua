@@ -9,6 +9,7 @@
 -- use: locate
 -- use: scrub
 
+unfold()
 -- Of more segments the counter is believed: to ask each would take too long.
 local SEGMENTS_MAX = 5000
 local in_segments, segments = stat("segmented"), call("ZRANGE", SEGMENTS, 0, SEGMENTS_MAX)

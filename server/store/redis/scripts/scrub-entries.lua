@@ -9,6 +9,7 @@
 -- use: locate
 -- use: scrub
 
+unfold()
 local section, cursor = ARGV[6], ARGV[7]
 local SETS = { retention = RETENTION, xids = XIDS }
 local NOTES = { meta = META, cancels = CANCELS, progress = PROGRESS, results = RESULTS }

@@ -8,6 +8,7 @@
 -- use: locate
 -- use: scrub
 
+unfold()
 local leases_key = LEASES .. ARGV[6]
 local page = call("HSCAN", leases_key, ARGV[7], "COUNT", limit)
 local ids, leases = {}, {}

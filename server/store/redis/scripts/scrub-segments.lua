@@ -10,6 +10,7 @@
 -- use: locate
 -- use: scrub
 
+unfold()
 local from = tonumber(ARGV[6])
 local number = tonumber(call("ZRANGEBYSCORE", SEGMENTS, math.floor(from / SPAN), "+inf", "LIMIT", 0, 1)[1])
 if not number then return { "scrubbed", 0, problems, "0" } end

@@ -11,6 +11,7 @@
 -- use: wake
 -- use: scrub
 
+unfold()
 local hidden, seen, ready, ids = {}, {}, {}, {}
 local function find_hidden(id)
   for session in string.gmatch(ARGV[6], "[^\n]+") do

@@ -9,7 +9,10 @@
 -- use: unfold
 -- use: locate
 -- use: scrub
+-- use: scrub-straight
 
+unfold()
+if ARGV[6] == "0" then check_straight() end
 local flat, next_cursor = page_of_records(ARGV[6])
 local tasks, members, bytes = {}, {}, 0
 for i = 1, #flat, 2 do

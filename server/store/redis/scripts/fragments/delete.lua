@@ -1,6 +1,6 @@
 -- use: move
 -- use: removal
--- use: ended
+-- use: field
 -- Removes tasks for good, and what is remembered of their ids: those may be
 -- enqueued again at once.
 local function delete_tasks(tasks)
@@ -14,6 +14,6 @@ local function delete_tasks(tasks)
   end
   leave_queues(tasks)
   forget(ids, bytes, xids)
-  forget_ended(ids)
+  forget_ended(fields_of_ids(ids))
   count("deleted", #tasks)
 end

@@ -1,32 +1,33 @@
 -- use: record
--- A topic is *folded* while none of its tasks waits, and all that are leased are
--- plain ones that went straight from the call that brought them to a worker. These
--- are in one hash then, where one command puts them and one removes them:
---   id           lease, session (a byte of its length before it), record
---   " session"   its epoch, for each one in `holders`
---   ""           five counters, in place of those in `stats`; how many tasks are here;
---                1 if there are tasks elsewhere, which are at rest; the window from which
---                on it is known what ended; and the highest rank of the ids that did
--- Only the short ways know that. Whatever else is done to a topic unfolds it first.
-local STATE = ""
-local STATE_FORMAT = ">I6I6I6I6I6I4BI6I6I6"
--- So many are unfolded in a few milliseconds.
-local FOLDED_MAX = 2048
-local HOLDERS_MAX = 64
+-- A topic is *folded* while none of its tasks waits, and all that are leased went
+-- straight from the call that brought them to a worker. These are in keys that all
+-- topics of the scope have in common, so that one command serves many topics:
+--   STRAIGHT  id, newline, topic -> lease, session (a byte of its length before it), record
+--   FOLDED    topic -> its state: three counters, in place of those in `stats`, which
+--             stand still meanwhile; how many of its tasks are in STRAIGHT; 1 if it has
+--             tasks elsewhere, which are at rest; and which are in STRAIGHT
+--             nothing -> the highest token of what went straight
+-- Only the verbs that serve many topics know that, and `describe`. Whatever else is
+-- done to a topic unfolds it first.
+local STATE = ">I6I6I6I2B"
+local STATE_BYTES = 21
+local FENCE = ""
+-- So many are looked through, to unfold a topic with many of them, in two milliseconds.
+local STRAIGHT_MAX = 4096
+-- Behind the numbers, a state names what went straight since the topic last had
+-- nothing there, separated by newlines: then nothing has to be looked through. MANY when that would be long.
+local MANY = "*"
+local NAMES_BYTES_MAX = 160
 
--- Ids compare by how they begin, as two numbers: texts compare by the locale of the machine.
-local function rank_of(id)
-  if #id < 12 then id = id .. string.rep("\0", 12 - #id) end
-  return struct.unpack(">I6I6", id)
+local function names_in(state)
+  return #state > STATE_BYTES and string.sub(state, STATE_BYTES + 1) or ""
 end
 
-local function is_higher(high, low, than_high, than_low)
-  return high > than_high or high == than_high and low > than_low
-end
-
-local function higher(high, low, its_high, its_low)
-  if is_higher(its_high, its_low, high, low) then return its_high, its_low end
-  return high, low
+-- What a state names, with the `n` fields from the first one on.
+local function add_names(names, fields, first, n)
+  if names == MANY or #names + n * #fields[first] > NAMES_BYTES_MAX then return MANY end
+  if n == 1 and names == "" then return fields[first] end
+  return (names == "" and "" or names .. "\n") .. table.concat(fields, "\n", first, first + n - 1)
 end
 
 local function session_of(value)

@@ -1,0 +1,48 @@
+/** Wrapper of enqueue-straight.lua. */
+
+import type { TopicName } from "../../../domain/ids.js";
+import type { SessionRef } from "../../store.js";
+import { number, text } from "../codec.js";
+import { defineScript, unexpected } from "../script.js";
+import { type Group, itemsOf, packFields, packTopics } from "../straight-packing.js";
+
+export interface EnqueueStraightCall {
+  /** One of those of the call: they are of one scope. */
+  readonly topic: TopicName;
+  readonly now: number;
+  readonly endedWindowMs: number;
+  readonly groups: readonly Group[];
+  readonly tasks: readonly { readonly id: string }[];
+  /** As `packStraight` does it. */
+  readonly packed: Buffer;
+  readonly takers: readonly SessionRef[];
+}
+
+export interface EnqueueStraightAnswer {
+  readonly firstToken: number;
+  /** Per group how many were leased: its first ones. */
+  readonly counts: readonly number[];
+}
+
+export const enqueueStraight = defineScript<EnqueueStraightCall, EnqueueStraightAnswer>({
+  name: "enqueue-straight",
+  keys: (keys, call) => keys.scope(call.topic),
+  argv: {
+    now_ms: (call) => call.now,
+    ended_window_ms: (call) => call.endedWindowMs,
+    count: (call) => itemsOf(call.groups),
+    fields: (call) => packFields(call.groups, call.tasks),
+    tasks: (call) => call.packed,
+    topics_count: (call) => call.groups.length,
+    topics: (call) => packTopics(call.groups),
+    takers: (call) => call.takers.flatMap(({ id, epoch }) => [id, epoch]),
+  },
+  reply: (word, [firstToken, counts], call) => {
+    if (word !== "straight") return unexpected("enqueue-straight", word);
+    const some = text(counts);
+    return {
+      firstToken: number(firstToken),
+      counts: some === "" ? call.groups.map(({ at }) => at.length) : some.split(" ").map(Number),
+    };
+  },
+});
