@@ -54,7 +54,7 @@ const GLOBALS: { names: readonly string[]; allowed: readonly string[]; instead: 
  * packages that belong to the layer alone.
  */
 const LAYERS: Record<string, { layers: readonly string[]; types?: readonly string[]; packages: readonly string[] }> = {
-  lib: { layers: [], packages: ["@taskqueue/sdk/table.js", "pino"] },
+  lib: { layers: [], packages: ["@taskqueue/sdk/char-code.js", "@taskqueue/sdk/table.js", "pino"] },
   domain: { layers: [], packages: [] },
   config: { layers: ["domain", "lib"], packages: [] },
   metrics: { layers: ["domain", "lib"], packages: ["prom-client"] },
@@ -125,7 +125,7 @@ function layerOf(path: string): string {
 
 function packageOf(specifier: string): string {
   if (specifier.startsWith("@taskqueue/sdk/gen/")) return "@taskqueue/sdk/gen";
-  if (specifier === "@taskqueue/sdk/table.js") return specifier;
+  if (/^@taskqueue\/sdk\/(char-code|table)\.js$/.test(specifier)) return specifier;
   return specifier.split("/", specifier.startsWith("@") ? 2 : 1).join("/");
 }
 

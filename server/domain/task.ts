@@ -29,10 +29,9 @@ export interface TaskHead {
   readonly backoff?: Backoff | undefined;
 }
 
-/** Whether all but the moment is at its default. */
-export function isPlain({ priority, externalId, retentionMs, numRetries, timeoutMs, backoff }: TaskHead): boolean {
-  if (priority !== 0 || externalId !== "" || retentionMs !== 0) return false;
-  return numRetries === undefined && timeoutMs === undefined && backoff === undefined;
+/** Whether a task is like most: it has no place before others, is found by its id alone, and goes when it ends. */
+export function isPlain({ priority, externalId, retentionMs }: TaskHead): boolean {
+  return priority === 0 && externalId === "" && retentionMs === 0;
 }
 
 export interface Progress {

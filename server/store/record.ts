@@ -25,7 +25,7 @@ export function encodeRecord(head: TaskHead, spec: Uint8Array): Buffer {
 
 /** The first line of a record, with its end; for those who write records into a larger buffer. */
 export function encodeHead(head: TaskHead): string {
-  if (isPlain(head)) return latestAt(head.enqueuedAtMs).line;
+  if (hasDefaults(head)) return latestAt(head.enqueuedAtMs).line;
   let line = latestAt(head.enqueuedAtMs).text;
   if (head.priority !== 0) line += `\tp=${head.priority}`;
   if (head.numRetries !== undefined) line += `\tr=${head.numRetries}`;
@@ -37,6 +37,10 @@ export function encodeHead(head: TaskHead): string {
   }
   if (head.externalId !== "") line += `\tx=${head.externalId}`;
   return `${line}\n`;
+}
+
+function hasDefaults(head: TaskHead): boolean {
+  return isPlain(head) && head.numRetries === undefined && head.timeoutMs === undefined && head.backoff === undefined;
 }
 
 /** Scripts in Redis find the end of a line without fields by it; enough until 2059. */

@@ -18,13 +18,8 @@ export interface OpenedStore {
   readonly where: string;
   /** How many it has that send wake-ups of their own. */
   readonly nodes: number;
-  /** Whether it lets no task go straight, as the contract allows. */
-  readonly declinesAll: boolean;
   dispose(passed: boolean): Promise<void>;
 }
-
-/** Redis does not carry out `enqueueStraight` and `completeStraight` yet. */
-const REDIS_DECLINES_ALL = true;
 
 const ALL: Readonly<Record<string, () => Promise<OpenedStore>>> = {
   model: () => opened(new ModelStore(), "memory"),
@@ -42,18 +37,13 @@ export const STORES = Object.fromEntries(Object.entries(ALL).filter(([name]) => 
 async function opened(
   store: Store,
   where: string,
-  {
-    nodes = 1,
-    declinesAll = false,
-    forget,
-  }: { readonly nodes?: number; readonly declinesAll?: boolean; readonly forget?: () => Promise<void> } = {},
+  { nodes = 1, forget }: { readonly nodes?: number; readonly forget?: () => Promise<void> } = {},
 ): Promise<OpenedStore> {
   await store.open();
   return {
     store,
     where,
     nodes,
-    declinesAll,
     async dispose(passed) {
       await store.close();
       if (passed) await forget?.();
@@ -72,7 +62,7 @@ async function openRedis(unshardedMax?: number): Promise<OpenedStore> {
   const namespace = redisNamespace("conformance");
   const forget = () => forgetKeys(url, namespace);
   const store = new RedisStore({ url, namespace, unshardedMax });
-  return opened(store, `${url} namespace ${namespace}`, { declinesAll: REDIS_DECLINES_ALL, forget });
+  return opened(store, `${url} namespace ${namespace}`, { forget });
 }
 
 async function openRedisCluster(): Promise<OpenedStore> {
@@ -82,7 +72,6 @@ async function openRedisCluster(): Promise<OpenedStore> {
   const store = new RedisStore({ cluster: { nodes: cluster.nodes }, namespace });
   return opened(store, `${cluster.urls} namespace ${namespace}`, {
     nodes: cluster.nodes.length,
-    declinesAll: REDIS_DECLINES_ALL,
     forget: () => forgetClusterKeys(cluster, namespace),
   });
 }

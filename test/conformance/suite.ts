@@ -45,10 +45,10 @@ export function conformance(verb: string, cases: Record<string, (f: Fixture) => 
       for (const [title, body] of Object.entries(cases)) {
         const run = known.delete(`${name}: ${verb}: ${title}`) ? test.fails : test;
         run(title, async () => {
-          const { store, where, nodes, declinesAll, dispose } = await open();
+          const { store, where, nodes, dispose } = await open();
           let passed = false;
           try {
-            const fixture = new Fixture(store, nodes, declinesAll);
+            const fixture = new Fixture(store, nodes);
             await fixture.begin();
             await body(fixture);
             if (!fixture.closed) assertConsistent(await takeSnapshot(store, [TOPIC]));
@@ -85,13 +85,11 @@ export class Fixture {
   readonly endedWindowMs = DEFAULTS.endedWindowMs;
   closed = false;
   /** Whether the store lets no task go straight. */
-  readonly declinesAll: boolean;
   readonly #markers: readonly string[];
   #marked = 0;
 
-  constructor(store: Store, nodes: number, declinesAll: boolean) {
+  constructor(store: Store, nodes: number) {
     this.store = store;
-    this.declinesAll = declinesAll;
     this.#markers = Array.from({ length: markersFor(nodes) }, (_, index) => `marker-${index}`);
   }
 

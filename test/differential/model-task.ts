@@ -5,7 +5,14 @@
  * in TRANSITIONS and is checked against it.
  */
 import assert from "node:assert";
-import type { LeaseToken, SessionId, TaskId, TopicName } from "../../server/domain/ids.js";
+import {
+  fenceAt,
+  type LeaseToken,
+  leaseToken,
+  type SessionId,
+  type TaskId,
+  type TopicName,
+} from "../../server/domain/ids.js";
 import { type DeadReason, isLegal, type TaskState, TRANSITIONS, type Transition } from "../../server/domain/states.js";
 import type { Millis, Progress, TaskHead, TaskRecord } from "../../server/domain/task.js";
 import type { Counter, TopicSettings, TopicStats } from "../../server/domain/topic.js";
@@ -328,4 +335,12 @@ export function statsOf(topic: Topic): TopicStats {
     ...(oldestReadyMs === undefined ? {} : { oldestReadyMs }),
     ...(nextDueMs === undefined ? {} : { nextDueMs }),
   };
+}
+
+/** Of the topic's next lease: the one foretold if it rises as it must, else the lowest that does. */
+export function nextToken(topic: Topic, now: Millis, foretold: LeaseToken | undefined): LeaseToken {
+  topic.leases = fenceAt(topic.leases, now) + 1;
+  if (foretold === undefined || foretold < leaseToken(topic.leases)) return leaseToken(topic.leases);
+  topic.leases = Number.parseInt(foretold, 16);
+  return foretold;
 }

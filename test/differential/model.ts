@@ -11,14 +11,7 @@
  */
 import assert from "node:assert";
 import { invalid } from "../../server/domain/errors.js";
-import {
-  fenceAt,
-  type LeaseToken,
-  leaseToken,
-  type SessionId,
-  type TaskId,
-  type TopicName,
-} from "../../server/domain/ids.js";
+import type { LeaseToken, SessionId, TaskId, TopicName } from "../../server/domain/ids.js";
 import { LIMITS } from "../../server/domain/limits.js";
 import type { TaskState } from "../../server/domain/states.js";
 import type { Millis, TaskRecord } from "../../server/domain/task.js";
@@ -77,6 +70,7 @@ import {
   move,
   moveEach,
   nextDue,
+  nextToken,
   promote,
   promoteIfDue,
   prune,
@@ -90,6 +84,8 @@ import {
 } from "./model-task.js";
 
 export class ModelStore implements Store {
+  /** Tokens that another store gave for the leases to come: they are taken over if they could be this one's. */
+  foretold: LeaseToken[] = [];
   readonly description = "the model, in memory";
   readonly #topics = new Map<TopicName, Topic>();
   readonly #sessions = new ModelSessions();
@@ -214,9 +210,9 @@ export class ModelStore implements Store {
         if (given === limit || (given > 0 && bytes + task.bytes > bytesMax)) break;
         given += 1;
         bytes += task.bytes;
-        topic.leases = fenceAt(topic.leases, now) + 1;
         topic.counters.started += 1;
-        const lease: Lease = { session: session.id, token: leaseToken(topic.leases), leasedAtMs: now };
+        const token = nextToken(topic, now, this.foretold.shift());
+        const lease: Lease = { session: session.id, token, leasedAtMs: now };
         move(task, "lease", { state: "leased", lease });
         task.failedToken = undefined;
         leased.push(leasedOf(task, lease));

@@ -3,11 +3,12 @@
  * and a store side by side, and shortens a sequence that tells them apart.
  */
 import assert from "node:assert";
+import type { LeaseToken } from "../../server/domain/ids.js";
 import type { Millis } from "../../server/domain/task.js";
 import type { Store, Wake } from "../../server/store/store.js";
 import type { Random } from "../support/random.js";
 import { assertConsistent, plain, takeSnapshot } from "../support/snapshot.js";
-import { NOW, topicName } from "../support/task-factory.js";
+import { NOW, token, topicName } from "../support/task-factory.js";
 import { until } from "../support/until.js";
 import { type Call, type PreparedCall, World } from "./call.js";
 import type { Coverage } from "./coverage.js";
@@ -78,6 +79,7 @@ export async function replay(
       const prepared = call.prepare(world);
       shown.push(`${call.verb}(${prepared.args.map(show).join(", ")})`);
       const actual = await attempt(prepared, store);
+      model.foretold = tokensIn(actual);
       assertSame("answers", await make(prepared, model, world, actual), actual);
       if ((index + 1) % pictureEvery === 0 || index === calls.length - 1) {
         const picture = await takeSnapshot(store);
@@ -94,6 +96,12 @@ export async function replay(
   } finally {
     await dispose(passed);
   }
+}
+
+/** Of the tasks that an answer hands out. That tokens rise is settled; by how much is the store's business. */
+function tokensIn(answer: unknown): LeaseToken[] {
+  const leased = isObject(answer) && Array.isArray(answer.leased) ? answer.leased : [];
+  return leased.flatMap((lease: unknown) => (isObject(lease) ? [token(String(lease.token))] : []));
 }
 
 function assertSame(what: string, expected: unknown, actual: unknown): void {

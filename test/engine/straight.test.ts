@@ -93,7 +93,7 @@ describe("order", () => {
     const release = engine.rig.hold("enqueueStraight");
     const second = engine.enqueue(["second"]);
     await until("it is under way", () => engine.rig.calls("enqueueStraight") === 1);
-    const others = [engine.enqueue(["third"], { timeoutMs: 1_000 }), engine.enqueue(["fourth"])];
+    const others = [engine.enqueue(["third"], { externalId: "x" }), engine.enqueue(["fourth"])];
     await worker.read();
     expect(engine.rig.calls("enqueue")).toBe(0);
     release();
@@ -108,7 +108,7 @@ describe("order", () => {
     worker.say({ slots: 1 });
     const enqueuedAtMs = engine.broker.now();
     await engine.broker.enqueue([
-      { ...newTask("first", { enqueuedAtMs, timeoutMs: 1_000 }), topic: TOPIC },
+      { ...newTask("first", { enqueuedAtMs, externalId: "x" }), topic: TOPIC },
       { ...newTask("mail", { enqueuedAtMs }), topic: OTHER },
       { ...newTask("second", { enqueuedAtMs }), topic: TOPIC },
     ]);

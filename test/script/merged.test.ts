@@ -184,6 +184,7 @@ test("a cluster behind one address is sent call by call, and each topic is a sco
   await enqueueAll();
   expect(await rig.scripts()).toBe(TOPICS.length);
   const topics = ["a", "b"].map(topicName);
+  for (const topic of topics) await rig.store.configure(topic, { paused: false });
   await rig.store.openSession(newSession(SESSION, topics));
   const tasks = topics.map((topic) => ({ ...newTask("x"), topic }));
   const takers = topics.map(() => ({ id: SESSION, epoch: 1 }));

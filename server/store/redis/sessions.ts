@@ -17,6 +17,8 @@ import { renewSessions } from "./scripts/renew-sessions.js";
 import { type ResumeSessionAnswer, type ResumeSessionCall, resumeSession } from "./scripts/resume-session.js";
 import { sessions } from "./scripts/sessions.js";
 
+const NO_TOPICS: ReadonlySet<TopicName> = new Set();
+
 export class Sessions {
   readonly #connection: Connection;
   /** Those that were opened or resumed here, until they are known to be lost or over. */
@@ -77,10 +79,10 @@ export class Sessions {
     await this.#connection.run(closeSession, { ...ref, step: "forget" });
   }
 
-  /** Whether the session was opened or resumed here at that epoch, on that topic. Whether it still is, Redis knows. */
-  serves({ id, epoch }: SessionRef, topic: TopicName): boolean {
+  /** On which topics the session was opened or resumed here at that epoch. Whether it still is open, Redis knows. */
+  topicsOf({ id, epoch }: SessionRef): ReadonlySet<TopicName> {
     const own = this.#own.get(id);
-    return own?.epoch === epoch && own.topics.has(topic);
+    return own?.epoch === epoch ? own.topics : NO_TOPICS;
   }
 
   #note({ id, subscriptions }: NewSession, epoch: number): void {

@@ -9,9 +9,10 @@ import { encodeHead } from "../record.js";
 import type { LeaseRef, NewTask, SessionRef } from "../store.js";
 import { writeText } from "./packing.js";
 
-/** A topic of a call, and where its items are in that call. */
+/** What a call has of one topic. */
 export interface Group {
   readonly topic: TopicName;
+  /** Where its items are in the call. */
   readonly at: number[];
 }
 
@@ -53,21 +54,6 @@ export function packFields(groups: readonly Group[], items: readonly { readonly 
   return packed;
 }
 
-/** Sessions of a call: each is told once, and named by its number, from 1. */
-export class Numbers {
-  readonly sessions: SessionRef[] = [];
-  readonly #of = new Map<SessionId, number>();
-
-  /** Undefined for a session that is there with another epoch. */
-  of(session: SessionRef): number | undefined {
-    const known = this.#of.get(session.id);
-    if (known !== undefined) return this.sessions[known - 1]?.epoch === session.epoch ? known : undefined;
-    const number = this.sessions.push(session);
-    this.#of.set(session.id, number);
-    return number;
-  }
-}
-
 export interface PackedTasks {
   readonly packed: Buffer;
   /** Bytes of each record, by where it is in the call. */
@@ -82,17 +68,14 @@ export function packStraight(
   groups: readonly Group[],
   tasks: readonly NewTask[],
   takers: readonly SessionRef[],
-  numbers: Numbers,
+  numbers: readonly number[],
 ): PackedTasks {
-  const lines = new Array<string>(tasks.length);
   const sizes = new Array<number>(tasks.length).fill(0);
   let size = 0;
   for (const { at } of groups) {
     for (const i of at) {
       const { head, spec } = item(tasks, i);
-      const line = encodeHead(head);
-      const bytes = Buffer.byteLength(line) + spec.length;
-      lines[i] = line;
+      const bytes = Buffer.byteLength(encodeHead(head)) + spec.length;
       sizes[i] = bytes;
       size += HEAD_BYTES + item(takers, i).id.length + bytes;
     }
@@ -101,15 +84,15 @@ export function packStraight(
   let end = 0;
   for (const { at } of groups) {
     for (const i of at) {
-      const taker = item(takers, i);
+      const { id } = item(takers, i);
+      const { head, spec } = item(tasks, i);
       const bytes = sizes[i] ?? 0;
-      end = packed.writeUInt16BE(numbers.of(taker) ?? 0, end);
-      end = packed.writeUInt32BE(5 + taker.id.length + bytes, end);
+      end = packed.writeUInt16BE(numbers[i] ?? 0, end);
+      end = packed.writeUInt32BE(5 + id.length + bytes, end);
       end = packed.writeUInt32BE(bytes, end);
-      packed[end] = taker.id.length;
-      end = writeText(packed, taker.id, end + 1);
-      end = writeText(packed, lines[i] ?? "", end);
-      const { spec } = item(tasks, i);
+      packed[end] = id.length;
+      end = writeText(packed, id, end + 1);
+      end = writeText(packed, encodeHead(head), end);
       packed.set(spec, end);
       end += spec.length;
     }
@@ -120,13 +103,17 @@ export function packStraight(
 const LEASE_BYTES = 8;
 
 /** Of each 2 bytes of its session's number, and its token. */
-export function packLeases(groups: readonly Group[], leases: readonly LeaseRef[], numbers: Numbers): Buffer {
+export function packLeases(
+  groups: readonly Group[],
+  leases: readonly LeaseRef[],
+  numberOf: (session: SessionId) => number,
+): Buffer {
   const packed = Buffer.allocUnsafe(LEASE_BYTES * itemsOf(groups));
   let end = 0;
   for (const { at } of groups) {
     for (const i of at) {
       const { session, token } = item(leases, i);
-      end = packed.writeUInt16BE(numbers.of({ id: session, epoch: 0 }) ?? 0, end);
+      end = packed.writeUInt16BE(numberOf(session), end);
       // Twelve digits: the number they write, in six bytes.
       end += packed.write(token, end, "hex");
     }

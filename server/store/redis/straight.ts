@@ -4,18 +4,18 @@
  * a call is one script; with it one for each topic.
  */
 import assert from "node:assert";
-import { leaseToken, type TaskId, type TopicName } from "../../domain/ids.js";
-import type { Millis } from "../../domain/task.js";
+import { leaseToken, type SessionId, type TaskId, type TopicName } from "../../domain/ids.js";
+import { isPlain, type Millis } from "../../domain/task.js";
 import type { Leased, SessionRef, TopicLeaseRef, TopicTask } from "../store.js";
 import type { Connection } from "./connection.js";
 import type { Keys } from "./keys.js";
 import { completeStraight } from "./scripts/complete-straight.js";
 import { enqueueStraight } from "./scripts/enqueue-straight.js";
 import type { Sessions } from "./sessions.js";
-import { type Group, Numbers, packLeases, packStraight } from "./straight-packing.js";
-import type { Topics } from "./topics.js";
+import { type Group, packLeases, packStraight } from "./straight-packing.js";
+import { isFresh, type TopicNote, type Topics } from "./topics.js";
 
-/** To unfold a topic Redis copies what is in hand of all: 4,096 tasks of this size in some ten milliseconds. */
+/** To unfold a topic Redis copies what is in hand of it: a thousand tasks of this size in some milliseconds. */
 const SPEC_BYTES_MAX = 8 * 1024;
 
 interface Options {
@@ -23,11 +23,28 @@ interface Options {
   readonly endedWindowMs: Millis;
 }
 
+/** A session of a call: each is told once, and named by its number, from 1. */
+interface Taker extends SessionRef {
+  readonly number: number;
+  /** The topics on which it is open. */
+  readonly topics: ReadonlySet<TopicName>;
+}
+
+/** A group that may still grow. */
+interface OpenGroup extends Group {
+  /** Of its tasks, once there are two of them. */
+  ids: Set<TaskId> | undefined;
+  /** A task of it was declined. */
+  isClosed: boolean;
+}
+
 export class Straight {
   readonly #connection: Connection;
   readonly #keys: Keys;
   readonly #topics: Topics;
   readonly #sessions: Sessions;
+  /** Calls so far. */
+  #calls = 0;
 
   constructor(connection: Connection, keys: Keys, topics: Topics, sessions: Sessions) {
     this.#connection = connection;
@@ -42,19 +59,16 @@ export class Straight {
     { now, endedWindowMs }: Options,
   ): Promise<readonly (Leased | undefined)[]> {
     const leased = new Array<Leased | undefined>(tasks.length).fill(undefined);
-    const numbers = new Numbers();
-    const groups = this.#plain(tasks, takers, numbers, now);
-    // A task must not be where nobody looks.
-    const unknown = groups.filter(({ topic }) => !this.#topics.knows(topic, now)).map(({ topic }) => topic);
-    if (unknown.length > 0) await this.#topics.registerAll(unknown, now);
-    const serve = async (some: readonly Group[], { topic }: Group) => {
+    const { groups, sessions, numbers, stale } = this.#plain(tasks, takers, now);
+    if (stale.length > 0) await this.#topics.refresh(stale, now);
+    await this.#perScope(groups, async (some, { topic }) => {
       const { packed, sizes } = packStraight(some, tasks, takers, numbers);
-      const call = { topic, now, endedWindowMs, groups: some, tasks, packed, takers: numbers.sessions };
+      const call = { topic, now, endedWindowMs, groups: some, tasks, packed, takers: sessions };
       const { firstToken, counts } = await this.#connection.run(enqueueStraight, call);
       let number = firstToken;
-      let k = 0;
+      let rank = 0;
       for (const { at } of some) {
-        let left = counts[k++] ?? 0;
+        let left = counts?.[rank++] ?? at.length;
         for (const i of at) {
           if (left-- === 0) break;
           const task = tasks[i];
@@ -66,21 +80,21 @@ export class Straight {
           leased[i] = { id, session, token, leasedAtMs: now, head, spec, bytes, failures: 0, lostLeases: 0 };
         }
       }
-    };
-    await this.#perScope(groups, serve);
+    });
     return leased;
   }
 
   async complete(leases: readonly TopicLeaseRef[], { now, endedWindowMs }: Options): Promise<readonly boolean[]> {
     const completed = new Array<boolean>(leases.length).fill(false);
-    const groups = new Map<TopicName, OpenGroup>();
-    let n = 0;
-    for (const { topic } of leases) groupOf(groups, topic).at.push(n++);
-    await this.#perScope([...groups.values()], async (some, { topic }) => {
-      const numbers = new Numbers();
-      const packed = packLeases(some, leases, numbers);
-      const sessions = numbers.sessions.map(({ id }) => id);
-      const call = { topic, now, endedWindowMs, groups: some, leases, packed, sessions };
+    await this.#perScope(this.#byTopic(leases), async (some, { topic }) => {
+      const numbers = new Map<SessionId, number>();
+      const numberOf = (session: SessionId) => {
+        const known = numbers.get(session);
+        if (known === undefined) numbers.set(session, numbers.size + 1);
+        return known ?? numbers.size;
+      };
+      const packed = packLeases(some, leases, numberOf);
+      const call = { topic, now, endedWindowMs, groups: some, leases, packed, sessions: [...numbers.keys()] };
       const isCompleted = await this.#connection.run(completeStraight, call);
       let rank = 0;
       for (const { at } of some) for (const i of at) completed[i] = isCompleted(rank++);
@@ -88,29 +102,61 @@ export class Straight {
     return completed;
   }
 
+  #byTopic(leases: readonly TopicLeaseRef[]): readonly Group[] {
+    const call = ++this.#calls;
+    const groups: Group[] = [];
+    let i = 0;
+    for (const { topic } of leases) {
+      const note = this.#topics.note(topic);
+      const group = groupOf(groups, note, call);
+      if (group === undefined) groups.push({ topic, at: [i] });
+      else group.at.push(i);
+      i += 1;
+    }
+    return groups;
+  }
+
   /** By topic, up to the first one of each that is not plain. */
-  #plain(tasks: readonly TopicTask[], takers: readonly SessionRef[], numbers: Numbers, now: Millis): readonly Group[] {
-    const groups = new Map<TopicName, OpenGroup>();
+  #plain(tasks: readonly TopicTask[], takers: readonly SessionRef[], now: Millis) {
+    const call = ++this.#calls;
+    const groups: OpenGroup[] = [];
+    const sessions = new Map<SessionId, Taker>();
+    const numbers = new Array<number>(tasks.length).fill(0);
+    const stale: TopicName[] = [];
     let i = -1;
     for (const task of tasks) {
       i += 1;
-      const group = groupOf(groups, task.topic);
-      if (group.ended === true) continue;
-      const taker = takers[i];
-      const goes =
-        taker !== undefined &&
-        isPlain(task, now) &&
-        this.#sessions.serves(taker, task.topic) &&
-        numbers.of(taker) !== undefined;
-      if (group.at.length > 0) group.ids ??= new Set(group.at.map((first) => tasks[first]?.id ?? task.id));
-      if (!goes || group.ids?.has(task.id) === true) {
-        group.ended = true;
+      const { topic, id } = task;
+      const note = this.#topics.note(topic);
+      const group = groupOf(groups, note, call);
+      if (group?.isClosed === true) continue;
+      const taker = this.#taker(sessions, takers[i]);
+      // The name of a topic that is not known to be there is for `enqueue` to write.
+      const goes = goesStraight(task, now) && note.writtenAtMs !== undefined && taker?.topics.has(topic) === true;
+      numbers[i] = taker?.number ?? 0;
+      if (group === undefined) {
+        groups.push({ topic, at: goes ? [i] : [], ids: undefined, isClosed: !goes });
+        if (goes && !isFresh(note, now)) stale.push(topic);
         continue;
       }
-      group.ids?.add(task.id);
+      group.ids ??= new Set(group.at.map((first) => tasks[first]?.id ?? id));
+      group.isClosed = !goes || group.ids.has(id);
+      if (group.isClosed) continue;
+      group.ids.add(id);
       group.at.push(i);
     }
-    return [...groups.values()].filter(({ at }) => at.length > 0);
+    return { groups: groups.filter(({ at }) => at.length > 0), sessions: [...sessions.values()], numbers, stale };
+  }
+
+  /** Undefined for a session that is in the call with another epoch. */
+  #taker(sessions: Map<SessionId, Taker>, session: SessionRef | undefined): Taker | undefined {
+    if (session === undefined) return undefined;
+    const { id, epoch } = session;
+    const known = sessions.get(id);
+    if (known !== undefined) return known.epoch === epoch ? known : undefined;
+    const taker = { id, epoch, number: sessions.size + 1, topics: this.#sessions.topicsOf(session) };
+    sessions.set(id, taker);
+    return taker;
   }
 
   async #perScope(
@@ -124,24 +170,14 @@ export class Straight {
   }
 }
 
-/** A group that may still grow. */
-interface OpenGroup extends Group {
-  /** Of its tasks, once there are two of them. */
-  ids?: Set<TaskId>;
-  /** A task of it was declined. */
-  ended?: boolean;
+/** The group of a topic that was met in this call; undefined, and the next one is its, if it was not. */
+function groupOf<Open extends Group>(groups: readonly Open[], note: TopicNote, call: number): Open | undefined {
+  if (note.call === call) return groups[note.rank];
+  note.call = call;
+  note.rank = groups.length;
+  return undefined;
 }
 
-function groupOf(groups: Map<TopicName, OpenGroup>, topic: TopicName): OpenGroup {
-  const known = groups.get(topic);
-  if (known !== undefined) return known;
-  const group = { topic, at: [] };
-  groups.set(topic, group);
-  return group;
-}
-
-function isPlain({ head, spec, dueAtMs }: TopicTask, now: Millis): boolean {
-  const { priority, externalId, retentionMs } = head;
-  const isUsual = priority === 0 && externalId === "" && retentionMs === 0;
-  return isUsual && dueAtMs <= now && spec.length <= SPEC_BYTES_MAX;
+function goesStraight({ head, spec, dueAtMs }: TopicTask, now: Millis): boolean {
+  return isPlain(head) && dueAtMs <= now && spec.length <= SPEC_BYTES_MAX;
 }

@@ -5,16 +5,24 @@ import { list, topicNames } from "./codec.js";
 import type { Connection } from "./connection.js";
 import type { Keys } from "./keys.js";
 
-/** How long a name once written is taken to be there: a failover may lose it. */
+/** How long a name once written is taken to be there. */
 const REFRESH_MS = 60_000;
 /** More topics than that in use are written again and again. */
 const KNOWN_MAX = 100_000;
 
+/** What is known of a topic. */
+export interface TopicNote {
+  /** When its name was last written; undefined if that is not known. */
+  writtenAtMs: number | undefined;
+  /** The latest call of the straight way that it had part in, and which of the call's groups is its. */
+  call: number;
+  rank: number;
+}
+
 export class Topics {
   readonly #connection: Connection;
   readonly #keys: Keys;
-  /** When each name was last written. */
-  readonly #known = new Map<TopicName, number>();
+  readonly #notes = new Map<TopicName, TopicNote>();
 
   constructor(connection: Connection, keys: Keys) {
     this.#connection = connection;
@@ -23,30 +31,37 @@ export class Topics {
 
   /** Whether the topic's name is taken to be written. */
   knows(topic: TopicName, now: number): boolean {
-    const writtenAtMs = this.#known.get(topic);
-    return writtenAtMs !== undefined && Math.abs(now - writtenAtMs) < REFRESH_MS;
+    const note = this.#notes.get(topic);
+    return note !== undefined && isFresh(note, now);
+  }
+
+  note(topic: TopicName): TopicNote {
+    const known = this.#notes.get(topic);
+    if (known !== undefined) return known;
+    if (this.#notes.size >= KNOWN_MAX) this.#notes.clear();
+    const note = { writtenAtMs: undefined, call: 0, rank: 0 };
+    this.#notes.set(topic, note);
+    return note;
   }
 
   /**
    * Writes a topic's name before anything is stored in the topic, so that no
-   * task can be where nobody looks. With `now` it is known from then on.
+   * task can be where nobody looks.
    */
-  async register(topic: TopicName, now?: number): Promise<void> {
+  async register(topic: TopicName, now = 0): Promise<void> {
     await this.#connection.command("zadd", [this.#keys.topics, 0, topic]);
-    if (this.#known.size >= KNOWN_MAX) this.#known.clear();
-    if (now !== undefined) this.#known.set(topic, now);
+    this.note(topic).writtenAtMs = now;
   }
 
-  /** The same for several, with which it goes on. */
-  async registerAll(topics: readonly TopicName[], now: number): Promise<void> {
+  /** Writes names that were written before again. */
+  async refresh(topics: readonly TopicName[], now: number): Promise<void> {
     await this.#connection.command("zadd", [this.#keys.topics, ...topics.flatMap((topic) => [0, topic])]);
-    if (this.#known.size + topics.length >= KNOWN_MAX) this.#known.clear();
-    for (const topic of topics) this.#known.set(topic, now);
+    for (const topic of topics) this.note(topic).writtenAtMs = now;
   }
 
   /** After a loss of the connection: the store may be another one. */
   forget(): void {
-    this.#known.clear();
+    this.#notes.clear();
   }
 
   async page({ after, limit }: { readonly after?: string; readonly limit: number }): Promise<Page<TopicName>> {
@@ -57,4 +72,9 @@ export class Topics {
     const last = rows.at(-1);
     return { rows, ...(names.length > limit && last !== undefined ? { next: last } : {}) };
   }
+}
+
+/** Whether the name was written lately: a failover may have lost it since. */
+export function isFresh({ writtenAtMs }: TopicNote, now: number): boolean {
+  return writtenAtMs !== undefined && Math.abs(now - writtenAtMs) < REFRESH_MS;
 }

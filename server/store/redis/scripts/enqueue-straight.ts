@@ -20,8 +20,8 @@ export interface EnqueueStraightCall {
 
 export interface EnqueueStraightAnswer {
   readonly firstToken: number;
-  /** Per group how many were leased: its first ones. */
-  readonly counts: readonly number[];
+  /** Per group how many were leased: its first ones. Undefined when all were. */
+  readonly counts: readonly number[] | undefined;
 }
 
 export const enqueueStraight = defineScript<EnqueueStraightCall, EnqueueStraightAnswer>({
@@ -37,12 +37,12 @@ export const enqueueStraight = defineScript<EnqueueStraightCall, EnqueueStraight
     topics: (call) => packTopics(call.groups),
     takers: (call) => call.takers.flatMap(({ id, epoch }) => [id, epoch]),
   },
-  reply: (word, [firstToken, counts], call) => {
+  reply: (word, [firstToken, counts]) => {
     if (word !== "straight") return unexpected("enqueue-straight", word);
     const some = text(counts);
     return {
       firstToken: number(firstToken),
-      counts: some === "" ? call.groups.map(({ at }) => at.length) : some.split(" ").map(Number),
+      counts: some === "" ? undefined : some.split(" ").map(Number),
     };
   },
 });
