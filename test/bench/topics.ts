@@ -15,15 +15,12 @@ export const topics: Benchmark = {
   method: [
     ...IN_FLIGHT_METHOD.slice(0, 3),
     "served: tasks go round all topics in turn. A batch then holds few tasks of each topic, which is the",
-    "dearest mix there is. A worker serves up to 1,000 topics; all are in one process. idle: traffic on one",
-    "topic, while so many others hold a task that nobody serves.",
+    "dearest mix there is. A worker serves up to 1,000 topics, and there are as many workers for a few topics",
+    "as for the most, all in one process. idle: traffic on one topic, while so many others hold a task that",
+    "nobody serves.",
   ],
   options: {
     served: { default: "1,5,100,1000,10000", help: "topics in use" },
-    workers: {
-      default: "1",
-      help: "workers for the topics in use, each for all or 1,000 of them; or as many more as these need",
-    },
     idle: { default: "10000", help: "topics that only hold a task" },
     "in-flight": { default: "1000", help: "the window" },
     payload: { default: "100", help: "bytes of a task's JSON arguments" },
@@ -35,12 +32,12 @@ export const topics: Benchmark = {
     const load = { inFlight: options.number("in-flight"), payloadBytes: options.number("payload"), warmup, seconds };
     return options.someOf("system", STORES).flatMap((name): Case[] => {
       const system = { system: name, durability: durabilityOf(name, options.system) };
-      const workersFor = (count: number) => Math.max(options.number("workers"), Math.ceil(count / TOPICS_PER_WORKER));
+      // The same for each number of topics, or two things would be compared at once.
+      const workers = Math.ceil(Math.max(...options.numbers("served")) / TOPICS_PER_WORKER);
       const served = options.numbers("served").map((count) => ({
-        of: { ...system, topics: count, use: "served", workers: workersFor(count) },
+        of: { ...system, topics: count, use: "served", workers },
         async measure() {
           await using queue = await Taskqueue.start({ ...options.system, store: name });
-          const workers = workersFor(count);
           // Any one of the workers may have to take the whole window.
           const concurrency = load.inFlight * workers;
           // Not before every topic has had its first task.
