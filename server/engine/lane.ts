@@ -39,8 +39,9 @@ const RECORD_LINE_BYTES = 256;
 export const WEIGHT_SHARED = 100;
 /** Or so many enqueue requests: a unary call costs the broker as much as a dozen tasks that come in one request, and its client twice that. */
 export const REQUESTS_SHARED = 16;
-/** How long a topic's tasks go through its lane after the store declined one: so long takes what is unusual about it, more often than not. */
-const DECLINED_MS = 100;
+/** How long a topic's tasks go through its lane after the store declined one, and after it declined again and again. */
+const DECLINED_MS_MIN = 100;
+const DECLINED_MS_MAX = 10_000;
 /** Bytes that the demands of one call may add up to. */
 const DEMANDS_BYTES_MAX = 64 * 1024 * 1024;
 
@@ -86,6 +87,8 @@ export class Lane {
   #turnOfBatch = 0;
   /** On the monotonic clock: until then the store likely declines what would go straight. */
   #declinesUntil: number | undefined;
+  /** For how long that was last taken to be so; 0 since a task went straight. */
+  #declinedMs = 0;
   readonly #straight = new StraightOrder<Arrival>();
   #hot = false;
   #wakes = 0;
@@ -265,12 +268,16 @@ export class Lane {
 
   /** A task went straight, or nobody knows. */
   straightEnded(): void {
+    this.#declinedMs = 0;
     for (const arrival of this.#straight.end(1)) this.#enqueueNow(arrival);
   }
 
   /** The store did not let these go straight, and likely will not let others for a while. */
   straightDeclined(tasks: readonly NewTask[], receipt: EnqueueReceipt): void {
-    this.#declinesUntil = this.#context.clock.monotonic() + DECLINED_MS;
+    if (this.#declinesUntil === undefined) {
+      this.#declinedMs = Math.min(DECLINED_MS_MAX, this.#declinedMs * 2 || DECLINED_MS_MIN);
+      this.#declinesUntil = this.#context.clock.monotonic() + this.#declinedMs;
+    }
     for (const arrival of this.#straight.end(tasks.length, { tasks, receipt })) this.#enqueueNow(arrival);
   }
 

@@ -15,8 +15,8 @@ import type { Sessions } from "./sessions.js";
 import { type Group, packLeases, packStraight } from "./straight-packing.js";
 import { isFresh, type TopicNote, type Topics } from "./topics.js";
 
-/** To unfold a topic Redis copies what is in hand of it: a thousand tasks of this size in some milliseconds. */
-const SPEC_BYTES_MAX = 8 * 1024;
+/** To unfold a topic Redis copies what is in hand of it, at worst 4,096 tasks of this size, and serves nobody else meanwhile. */
+const SPEC_BYTES_MAX = 2 * 1024;
 
 interface Options {
   readonly now: Millis;
