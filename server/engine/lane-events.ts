@@ -76,24 +76,52 @@ export function wentStraight(
   tasks: readonly { readonly task: TopicTask; readonly subscription: SubscriptionState }[],
 ): void {
   if (!context.events.active) return;
-  for (const [index, { task, subscription }] of tasks.entries()) {
+  const went = tasks.flatMap(({ task, subscription }, index) => {
     const lease = leases[index];
-    if (lease === undefined) continue;
-    enqueued(context, task.topic, [task], [true]);
-    started(context, task.topic, [lease], [{ session: subscription.holder.ref, subscription }]);
+    return lease === undefined ? [] : [{ topic: task.topic, task, lease, subscription }];
+  });
+  for (const [topic, some] of byTopic(went)) {
+    enqueued(
+      context,
+      topic,
+      some.map(({ task }) => task),
+      some.map(() => true),
+    );
+    started(
+      context,
+      topic,
+      some.map(({ lease }) => lease),
+      some.map(({ subscription }) => ({ session: subscription.holder.ref, subscription })),
+    );
   }
 }
 
-/** Of leases of any topics: `completed` tells which ones. */
+/** Of leases of any topics: `isCompleted` tells which ones. */
 export function wereCompleted(
   context: EngineContext,
   leases: readonly HeldLease[],
-  completed: readonly boolean[],
+  isCompleted: readonly boolean[],
 ): void {
   if (!context.events.active) return;
-  for (const [index, lease] of leases.entries()) {
-    if (completed[index] === true) tellEnd(context, "TASK_COMPLETION", lease);
+  for (const [topic, some] of byTopic(leases.filter((_, index) => isCompleted[index] === true))) {
+    completed(
+      context,
+      topic,
+      some,
+      some.map(() => "completed"),
+    );
   }
+}
+
+/** What is told of a topic is offered at once: an offer costs as much as some events. */
+function byTopic<Item extends { readonly topic: TopicName }>(items: readonly Item[]): Map<TopicName, Item[]> {
+  const groups = new Map<TopicName, Item[]>();
+  for (const item of items) {
+    const group = groups.get(item.topic);
+    if (group === undefined) groups.set(item.topic, [item]);
+    else group.push(item);
+  }
+  return groups;
 }
 
 export function failed(context: EngineContext, lease: HeldLease, error: string, outcome: FailOutcome): void {
