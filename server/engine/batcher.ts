@@ -12,6 +12,9 @@
  */
 import type { Turn } from "../lib/turn.js";
 
+/** What is worth a call of its own, in tasks: a call costs the broker and the store about as much as half of that. */
+export const WEIGHT_SHARED = 100;
+
 export interface BatcherOptions<Item> {
   readonly turn: Turn;
   /** What an item counts for in `weightMax`. */

@@ -1,6 +1,6 @@
 /**
  * Everything that one broker does in one topic goes through the topic's lane:
- * it gathers enqueues, reports and demands into few large store calls, and
+ * it gathers enqueues, completions and demands into few large store calls, and
  * knows whether the topic is worth asking for tasks.
  *
  * A lane is *hot* while it believes that the input queue holds tasks. It asks
@@ -9,34 +9,30 @@
  * left none, unless a wake-up came in since the question was asked: that is
  * what keeps a task from being forgotten between an answer and a wake-up that
  * overtake each other.
- *
- * Reports are never dropped: while the store is away they are tried again until
- * it answers, which the lease token makes safe.
  */
 import { TaskqueueError } from "../domain/errors.js";
 import type { TopicName } from "../domain/ids.js";
 import { LIMITS } from "../domain/limits.js";
 import { isPlain, type Millis, type TaskHead } from "../domain/task.js";
-import type { EnqueueAnswer, Failure, LeaseAnswer, LeaseRef, NewTask, ProgressNote } from "../store/store.js";
-import { Batcher } from "./batcher.js";
+import type { EnqueueAnswer, LeaseAnswer, LeaseRef, NewTask } from "../store/store.js";
+import { Batcher, WEIGHT_SHARED } from "./batcher.js";
 import { CallsUnderWay } from "./calls-under-way.js";
 import type { EngineContext } from "./context.js";
 import type { HeldLease } from "./held-lease.js";
 import * as tell from "./lane-events.js";
+import { abandon, LaneReports, type Report, reportBatcher, untilStored } from "./lane-reports.js";
 import { NOTED_AGAIN_MS, type Pruner } from "./pruner.js";
 import type { KnownSettings } from "./settings-cache.js";
 import { StraightOrder } from "./straight-order.js";
 import type { Grant, ReportReceipt, SubscriptionState, WorkerSession } from "./worker-session.js";
 
-const RETRY_MS_MIN = 50;
-const RETRY_MS_MAX = 1_000;
+/** Leasing that failed is tried again so much later. */
+const LEASE_RETRY_MS = 100;
 
 /** So many bytes count like a task when calls are filled: a full one carries about 4 MiB. */
 const BYTES_PER_WEIGHT = 4_096;
 /** What a record holds beside the task's spec and external id takes less than this. */
 const RECORD_LINE_BYTES = 256;
-/** Calls that share what waits get no less: a call costs the broker and the store about as much as half of that. */
-export const WEIGHT_SHARED = 100;
 /** Or so many enqueue requests: a unary call costs the broker as much as a dozen tasks that come in one request, and its client twice that. */
 export const REQUESTS_SHARED = 16;
 /** How long a topic's tasks go through its lane after the store declined one, and after it declined again and again. */
@@ -63,20 +59,12 @@ interface PendingEnqueue extends Arrival {
   readonly bytes: number;
 }
 
-/** A report on its way to the store, and whom to tell when it is there. */
-export interface Report<Payload> {
-  readonly lease: HeldLease;
-  readonly payload: Payload;
-  readonly receipt: ReportReceipt;
-}
-
-type FailurePayload = Pick<Failure, "error" | "next">;
-type NotePayload = ProgressNote["progress"] | undefined;
-
 const NO_GRANTS: readonly Grant[] = [];
 
 export class Lane {
   readonly topic: TopicName;
+  /** For whatever workers report but completions, with which demands travel. */
+  readonly reports: LaneReports;
   readonly #context: EngineContext;
   readonly #settings: KnownSettings;
   readonly #pruner: Pruner;
@@ -103,15 +91,13 @@ export class Lane {
   // Made when they are first needed: there may be tens of thousands of lanes, with tasks that all go straight.
   #enqueues: Batcher<PendingEnqueue> | undefined;
   #completions: Batcher<Report<undefined>> | undefined;
-  #failures: Batcher<Report<FailurePayload>> | undefined;
-  #releases: Batcher<Report<undefined>> | undefined;
-  #notes: Batcher<Report<NotePayload>> | undefined;
 
   constructor(topic: TopicName, context: EngineContext, pruner: Pruner) {
     this.topic = topic;
     this.#context = context;
     this.#settings = context.settings.of(topic);
     this.#pruner = pruner;
+    this.reports = new LaneReports(topic, context);
     this.#lastUsed = context.clock.monotonic();
   }
 
@@ -125,11 +111,6 @@ export class Lane {
       callsMax: 2,
       run: (batch) => this.#enqueueBatch(batch),
     });
-  }
-
-  #reports<Payload>(run: (batch: Report<Payload>[]) => Promise<void>, callsMax = 2): Batcher<Report<Payload>> {
-    const { turn } = this.#context;
-    return new Batcher({ turn, weigh: one, weightMax: LIMITS.batchMax, weightShared: WEIGHT_SHARED, callsMax, run });
   }
 
   /** How long one attempt at a task may take; 0 for no limit. */
@@ -148,12 +129,10 @@ export class Lane {
       this.#subscriptions.length === 0 &&
       this.#straight.idle &&
       this.#context.clock.monotonic() - this.#lastUsed > idleMs &&
-      !this.#batchers().some((batcher) => batcher?.busy)
+      !this.#enqueues?.busy &&
+      !this.#completions?.busy &&
+      !this.reports.busy
     );
-  }
-
-  #batchers() {
-    return [this.#enqueues, this.#completions, this.#failures, this.#releases, this.#notes];
   }
 
   // ── Producers ──────────────────────────────────────────────────────────────
@@ -291,29 +270,13 @@ export class Lane {
   // ── Workers' reports ───────────────────────────────────────────────────────
 
   complete(lease: HeldLease, receipt: ReportReceipt): void {
-    this.#completions ??= this.#reports((batch) => this.#completeBatch(batch));
+    this.#completions ??= reportBatcher(this.#context, (batch) => this.#completeBatch(batch));
     this.#completions.add({ lease, payload: undefined, receipt });
-  }
-
-  fail(lease: HeldLease, payload: FailurePayload, receipt: ReportReceipt): void {
-    this.#failures ??= this.#reports((batch) => this.#failBatch(batch));
-    this.#failures.add({ lease, payload, receipt });
-  }
-
-  release(lease: HeldLease, receipt: ReportReceipt): void {
-    this.#releases ??= this.#reports((batch) => this.#releaseBatch(batch));
-    this.#releases.add({ lease, payload: undefined, receipt });
-  }
-
-  /** Keeps the progress, or only asks whether the lease is held. */
-  note(lease: HeldLease, progress: NotePayload, receipt: ReportReceipt): void {
-    this.#notes ??= this.#reports((batch) => this.#noteBatch(batch), 1);
-    this.#notes.add({ lease, payload: progress, receipt });
   }
 
   async #completeBatch(batch: Report<undefined>[]): Promise<void> {
     const completions = batch.map((report) => report.lease);
-    const answer = await this.#untilStored(() => this.#completeCall(completions));
+    const answer = await untilStored(this.#context, this.topic, () => this.#completeCall(completions));
     if (!answer) return abandon(batch);
     this.taskEnded(this.#context.now());
     tell.completed(this.#context, this.topic, completions, answer.outcomes);
@@ -332,67 +295,6 @@ export class Lane {
         demands: grants,
       });
     return grants.length === 0 ? call() : this.#serve(grants, call);
-  }
-
-  async #failBatch(batch: Report<FailurePayload>[]): Promise<void> {
-    const { store, options } = this.#context;
-    const failures = batch.map(({ lease, payload }) => ({ ...refOf(lease), ...payload }));
-    const outcomes = await this.#untilStored(() =>
-      store.fail(this.topic, failures, { now: this.#context.now(), endedWindowMs: options.endedWindowMs }),
-    );
-    if (!outcomes) return abandon(batch);
-    for (const [index, { lease, payload, receipt }] of batch.entries()) {
-      const outcome = outcomes[index];
-      if (outcome) tell.failed(this.#context, lease, payload.error, outcome);
-      receipt.stored(lease, outcome !== "lease_lost");
-    }
-  }
-
-  async #releaseBatch(batch: Report<undefined>[]): Promise<void> {
-    const { store, options } = this.#context;
-    const leases = batch.map(({ lease }) => refOf(lease));
-    const outcomes = await this.#untilStored(() =>
-      store.release(this.topic, leases, { now: this.#context.now(), endedWindowMs: options.endedWindowMs }),
-    );
-    if (!outcomes) return abandon(batch);
-    for (const [index, { lease, receipt }] of batch.entries()) {
-      const outcome = outcomes[index];
-      if (outcome) tell.released(this.#context, lease, outcome);
-      receipt.stored(lease, outcome !== "lease_lost");
-    }
-  }
-
-  async #noteBatch(batch: Report<NotePayload>[]): Promise<void> {
-    const { store } = this.#context;
-    const notes = batch.map(({ lease, payload }) => ({ ...refOf(lease), ...(payload ? { progress: payload } : {}) }));
-    const outcomes = await this.#untilStored(() => store.progress(this.topic, notes));
-    if (!outcomes) return;
-    for (const [index, { lease, payload, receipt }] of batch.entries()) {
-      const held = outcomes[index] !== "lease_lost";
-      if (held && payload) tell.progressed(this.#context, lease, payload);
-      receipt.noted(lease, held);
-    }
-  }
-
-  /** Repeats `call` until the store answers. Undefined when the broker stops first. */
-  #untilStored<Answer>(call: () => Promise<Answer>): Promise<Answer | undefined> {
-    return call().catch((error: unknown) => this.#tryAgain(call, error));
-  }
-
-  async #tryAgain<Answer>(call: () => Promise<Answer>, firstError: unknown): Promise<Answer | undefined> {
-    const { retries, log, random } = this.#context;
-    let error = firstError;
-    for (let delay = RETRY_MS_MIN; ; delay = Math.min(delay * 2, RETRY_MS_MAX)) {
-      if (!(error instanceof TaskqueueError)) {
-        log.error({ err: error, topic: this.topic }, "a report could not be stored; it will be tried again");
-      }
-      if (!(await retries.pause(delay * (0.5 + random())))) return undefined;
-      try {
-        return await call();
-      } catch (latest) {
-        error = latest;
-      }
-    }
   }
 
   // ── Handing out ────────────────────────────────────────────────────────────
@@ -438,7 +340,7 @@ export class Lane {
     } finally {
       this.#leaseCalls--;
     }
-    if (failed) await retries.pause(RETRY_MS_MIN * 2);
+    if (failed) await retries.pause(LEASE_RETRY_MS);
     this.pump();
   }
 
@@ -519,7 +421,7 @@ export class Lane {
    */
   async releaseUnknown(session: WorkerSession): Promise<void> {
     const { store, options } = this.#context;
-    await this.#untilStored(async () => {
+    await untilStored(this.#context, this.topic, async () => {
       const delivered = session.delivered(this.topic);
       const leases = await store.held(this.topic, session.ref.id);
       // Some may be the doing of calls under way, whose answers will tell.
@@ -547,7 +449,7 @@ export class Lane {
   /** Resolves when nothing waits for the store any more. */
   async settle(): Promise<void> {
     await this.#enqueues?.idle();
-    await Promise.all(this.#batchers().map((batcher) => batcher?.idle()));
+    await Promise.all([this.#completions?.idle(), this.reports.idle()]);
   }
 }
 
@@ -560,18 +462,6 @@ function bytesOf(tasks: readonly NewTask[]): number {
 
 export function bytesOfTask({ head, spec }: NewTask): number {
   return RECORD_LINE_BYTES + 4 * head.externalId.length + spec.length;
-}
-
-function one(): number {
-  return 1;
-}
-
-function abandon(batch: readonly Report<unknown>[]): void {
-  for (const { lease, receipt } of batch) receipt.abandoned(lease);
-}
-
-function refOf({ id, session, token }: HeldLease): LeaseRef {
-  return { id, session, token };
 }
 
 function tellStored(batch: readonly PendingEnqueue[], created: readonly boolean[]): void {

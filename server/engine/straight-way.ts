@@ -12,15 +12,14 @@ import { TaskqueueError } from "../domain/errors.js";
 import type { TopicName } from "../domain/ids.js";
 import { LIMITS } from "../domain/limits.js";
 import type { Leased, TopicTask } from "../store/store.js";
-import { Batcher } from "./batcher.js";
+import { Batcher, WEIGHT_SHARED } from "./batcher.js";
 import type { EngineContext } from "./context.js";
 import type { EnqueuePart, EnqueueRequest } from "./enqueue-request.js";
 import type { HeldLease } from "./held-lease.js";
-import { bytesOfTask, type Lane, REQUESTS_SHARED, type Report, WEIGHT_SHARED } from "./lane.js";
+import { bytesOfTask, type Lane, REQUESTS_SHARED } from "./lane.js";
 import * as tell from "./lane-events.js";
+import { type Report, reportBatcher } from "./lane-reports.js";
 import type { ReportReceipt, SubscriptionState } from "./worker-session.js";
-
-const CALLS_MAX = 2;
 
 /** Tasks of one request that were admitted, and their lanes. */
 interface Admitted {
@@ -47,19 +46,16 @@ export class StraightWay {
   constructor(context: EngineContext, laneOf: (topic: TopicName) => Lane) {
     this.#context = context;
     this.#laneOf = laneOf;
-    const options = {
+    this.#enqueues = new Batcher({
       turn: context.turn,
+      weigh: ({ indexes }) => indexes.length,
       weightMax: LIMITS.batchMax,
       weightShared: WEIGHT_SHARED,
-      callsMax: CALLS_MAX,
-    };
-    this.#enqueues = new Batcher({
-      ...options,
-      weigh: ({ indexes }) => indexes.length,
       itemsShared: REQUESTS_SHARED,
+      callsMax: 2,
       run: (batch) => this.#enqueueBatch(batch),
     });
-    this.#completions = new Batcher({ ...options, weigh: () => 1, run: (batch) => this.#completeBatch(batch) });
+    this.#completions = reportBatcher(context, (batch) => this.#completeBatch(batch));
   }
 
   // ── Producers ──────────────────────────────────────────────────────────────

@@ -324,7 +324,7 @@ export class WorkerSession implements ReportReceipt {
     for (const report of update.failed) this.#fail(report, receipt);
     for (const token of update.released) {
       const lease = this.#takeReported(token);
-      if (lease) lease.subscription.lane.release(lease, this.#track(receipt));
+      if (lease) lease.subscription.lane.reports.release(lease, this.#track(receipt));
     }
     for (const { token, progress } of update.progress) this.#note(token, progress, receipt);
     for (const token of update.renew) this.#note(token, undefined, receipt);
@@ -371,12 +371,12 @@ export class WorkerSession implements ReportReceipt {
       decision.kind === "retry"
         ? { kind: "retry" as const, dueAtMs: this.#context.now() + decision.delayMs }
         : { kind: "bury" as const, reason: decision.reason };
-    lease.subscription.lane.fail(lease, { error, next }, receipt);
+    lease.subscription.lane.reports.fail(lease, { error, next }, receipt);
   }
 
   #note(token: string, progress: Progress | undefined, receipt: UpdateReceipt): void {
     const lease = this.#held.get(token);
-    if (lease && !lease.reported) lease.subscription.lane.note(lease, progress, this.#track(receipt));
+    if (lease && !lease.reported) lease.subscription.lane.reports.note(lease, progress, this.#track(receipt));
     else this.outbox.lost(token);
   }
 
@@ -490,7 +490,8 @@ export class WorkerSession implements ReportReceipt {
     const drop = () => this.#drop(lease);
     const quietly: ReportReceipt = { stored: drop, noted: () => {}, abandoned: drop };
     // What a worker never got, it cannot have failed.
-    if (lease.stop.reason === "cancelled" || !this.#wasReceived(lease)) lease.subscription.lane.release(lease, quietly);
+    if (lease.stop.reason === "cancelled" || !this.#wasReceived(lease))
+      lease.subscription.lane.reports.release(lease, quietly);
     else this.failLease(lease, `the attempt took longer than its timeout of ${lease.timeoutMs} ms`, {}, quietly);
     this.#pumpAll();
   }
@@ -534,6 +535,6 @@ export class WorkerSession implements ReportReceipt {
 
   #handBack(lease: HeldLease): void {
     this.#end(lease);
-    lease.subscription.lane.release(lease, this);
+    lease.subscription.lane.reports.release(lease, this);
   }
 }

@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { SCOPE_KEYS, TOPIC_KEYS } from "../../server/store/redis/keys.js";
-import type { Script } from "../../server/store/redis/script.js";
+import { type Script, scriptParts } from "../../server/store/redis/script.js";
 
 const FOLDER = new URL("../../server/store/redis/scripts/", import.meta.url);
 const names = readdirSync(FOLDER)
@@ -81,4 +81,15 @@ test("no fragment is left that nobody uses", () => {
     ...fragments.map((file) => readFileSync(new URL(`fragments/${file}`, FOLDER), "utf8")),
   ].join("\n");
   for (const file of fragments) expect(texts).toMatch(new RegExp(`^-- use: ${file.replace(".lua", "")}$`, "m"));
+});
+
+test("every script of a topic unfolds it first, but those that need not", () => {
+  const ofTopics = names.filter((name) => scriptParts(name).fragments.some((fragment) => fragment.name === "topic"));
+  expect(ofTopics.length).toBeGreaterThan(20);
+  const late = ofTopics.filter((name) => {
+    const text = readFileSync(new URL(`${name}.lua`, FOLDER), "utf8");
+    return !/^unfold\(\)/.test(text.replace(/^(?:--.*)?\n/gm, ""));
+  });
+  // These look at no task, or only when they must; describe reads both forms.
+  expect(late).toEqual(["describe", "hold", "prune"]);
 });

@@ -1,15 +1,12 @@
 /** Tasks of any topics that go straight to workers: what is declined, what they leave, and how topics are unfolded. */
-import { readFileSync } from "node:fs";
 import { Redis } from "ioredis";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import type { TopicName } from "../../server/domain/ids.js";
 import { RedisStore } from "../../server/store/redis/redis-store.js";
-import { scriptParts } from "../../server/store/redis/script.js";
 import type { Leased, NewTask, SessionRef, TopicLeaseRef } from "../../server/store/store.js";
 import { RedisServer, redisNamespace, sharedRedis } from "../support/redis.js";
 import { forgetClusterKeys, sharedCluster } from "../support/redis-cluster.js";
 import { assertConsistent, takeSnapshot } from "../support/snapshot.js";
-import { files } from "../support/source.js";
 import {
   FOREIGN_TOKEN,
   NOW,
@@ -191,6 +188,17 @@ test("a task that comes back is at its place, among those that took another way"
   expect(fourth).toEqual([]);
   await store.enqueue(A, newTasks(1, {}, "fourth"), { ...ending(), tasksMax: 0, bytesMax: 0 });
   expect(ids(await take(A, 9))).toEqual(["first0001", "fourth0000"]);
+});
+
+test("a topic's name that was written long ago is written again, as a failover may have lost it", async () => {
+  await finish(A, await went(A, newTasks(1)));
+  const names = `{${f.namespace}}:topics`;
+  await f.redis.zrem(names, A);
+  await went(A, newTasks(1, {}, "soon"));
+  expect(await f.redis.zscore(names, A)).toBeNull();
+  now += 61_000;
+  await went(A, newTasks(1, {}, "later"));
+  expect(await f.redis.zscore(names, A)).toBe("0");
 });
 
 test("a topic whose name nobody has written has none after its tasks were declined", async () => {
@@ -476,19 +484,4 @@ test("with Redis Cluster each topic is a scope of its own", async () => {
   assertConsistent(await takeSnapshot(apart, TOPICS));
   await apart.close();
   await forgetClusterKeys(cluster, namespace);
-});
-
-const topicScripts = files("server/store/redis/scripts", ".lua")
-  .filter((path) => !path.includes("/fragments/"))
-  .map((path) => path.replace(/^.*\/|\.lua$/g, ""))
-  .filter((name) => scriptParts(name).fragments.some((fragment) => fragment.name === "topic"));
-
-test("every script of a topic unfolds it first, but those that need not", () => {
-  expect(topicScripts.length).toBeGreaterThan(20);
-  const late = topicScripts.filter((name) => {
-    const text = readFileSync(new URL(`../../server/store/redis/scripts/${name}.lua`, import.meta.url), "utf8");
-    return !/^unfold\(\)/.test(text.replace(/^(?:--.*)?\n/gm, ""));
-  });
-  // These look at no task, or only when they must; describe reads both forms.
-  expect(late).toEqual(["describe", "hold", "prune"]);
 });

@@ -4,7 +4,7 @@
  * the share alone.
  */
 import type { TaskId } from "../../domain/ids.js";
-import type { Millis } from "../../domain/task.js";
+import { isPlain, type Millis } from "../../domain/task.js";
 import { encodeRecord } from "../record.js";
 import type { Demand, EnqueueAnswer, Leased, NewTask } from "../store.js";
 import { keepBlob } from "./blobs.js";
@@ -69,7 +69,7 @@ function goStraight(change: Change, tasks: readonly NewRecord[], options: Enqueu
   if (topic.figures.ready > 0 || topic.settings.paused || !isOpen(change, demand.session)) return undefined;
   let bytes = 0;
   for (const task of tasks) {
-    if (!isPlain(task, task.record, now)) return undefined;
+    if (!mayGoStraight(task, task.record, now)) return undefined;
     bytes += task.record.length;
   }
   if (tasks.length > 1 && bytes > demand.bytesMax) return undefined;
@@ -86,11 +86,8 @@ function goStraight(change: Change, tasks: readonly NewRecord[], options: Enqueu
 }
 
 /** Whether the task may go straight to a worker, as far as it is for the task to say. */
-export function isPlain({ head, dueAtMs }: NewTask, record: Buffer, now: Millis): boolean {
-  const { priority, externalId, retentionMs } = head;
-  return (
-    priority === 0 && externalId === "" && retentionMs === 0 && dueAtMs <= now && record.length <= RECORD_INLINE_MAX
-  );
+export function mayGoStraight({ head, dueAtMs }: NewTask, record: Buffer, now: Millis): boolean {
+  return isPlain(head) && dueAtMs <= now && record.length <= RECORD_INLINE_MAX;
 }
 
 /** Counts a new task, and gives it its number. */

@@ -16,7 +16,7 @@ import type { Leased, SessionRef, TopicLeaseRef, TopicTask } from "../store.js";
 import { Change, type Ending } from "./change.js";
 import type { Tables } from "./database.js";
 import { EndedOfTopics } from "./ended-of-topics.js";
-import { arrive, isKnown, isPlain } from "./enqueue.js";
+import { arrive, isKnown, mayGoStraight } from "./enqueue.js";
 import { Handing, isOpen } from "./lease.js";
 import { completePlain, heldLease } from "./settle.js";
 import type { Topics } from "./topic-state.js";
@@ -61,7 +61,7 @@ class Straight {
   hand(task: TopicTask, record: Buffer | undefined, taker: SessionRef | undefined): Leased | undefined {
     const change = this.#changeOf(task.topic);
     if (this.#isDeclined || record === undefined || taker === undefined) return undefined;
-    const handing = isPlain(task, record, this.#ending.now) ? this.#handingTo(change, taker) : undefined;
+    const handing = mayGoStraight(task, record, this.#ending.now) ? this.#handingTo(change, taker) : undefined;
     if (handing === undefined || isKnown(change, task.id, this.#ending)) return this.#decline(task.topic);
     arrive(change.topic, task.id, record);
     return handing.handNew(task, record);

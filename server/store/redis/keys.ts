@@ -150,6 +150,7 @@ export class Keys {
   #topicKey(topic: TopicName, name: (typeof TOPIC_KEYS)[number]): string {
     return `{${this.#namespace}:${topic}}:${name}`;
   }
+
   #scopeKey(topic: TopicName, name: (typeof SCOPE_KEYS)[number]): string {
     return `{${this.#namespace}${this.#topicsAreScopes ? `:${topic}` : ""}}:${name}`;
   }

@@ -167,7 +167,7 @@ function packGroup(refs: readonly LeaseRef[]): Buffer {
   return buffer;
 }
 
-function at<Item>(items: readonly Item[], i: number): Item {
+export function at<Item>(items: readonly Item[], i: number): Item {
   const item = items[i];
   assert(item !== undefined);
   return item;

@@ -3,17 +3,25 @@
  * topic, whose name is told once. See packing.ts; enqueue-straight.lua and
  * complete-straight.lua take it apart.
  */
-import assert from "node:assert";
 import type { SessionId, TopicName } from "../../domain/ids.js";
 import { encodeHead } from "../record.js";
 import type { LeaseRef, NewTask, SessionRef } from "../store.js";
-import { writeText } from "./packing.js";
+import { at as itemAt, writeText } from "./packing.js";
 
 /** What a call has of one topic. */
 export interface Group {
   readonly topic: TopicName;
   /** Where its items are in the call. */
   readonly at: number[];
+}
+
+/** What both calls are told. */
+export interface StraightCall {
+  /** One of those of the call: they are of one scope. */
+  readonly topic: TopicName;
+  readonly now: number;
+  readonly endedWindowMs: number;
+  readonly groups: readonly Group[];
 }
 
 export function itemsOf(groups: readonly Group[]): number {
@@ -39,13 +47,13 @@ export function packTopics(groups: readonly Group[]): Buffer {
 export function packFields(groups: readonly Group[], items: readonly { readonly id: string }[]): Buffer {
   let size = 0;
   for (const { topic, at } of groups) {
-    for (const i of at) size += 3 + item(items, i).id.length + topic.length;
+    for (const i of at) size += 3 + itemAt(items, i).id.length + topic.length;
   }
   const packed = Buffer.allocUnsafe(size);
   let end = 0;
   for (const { topic, at } of groups) {
     for (const i of at) {
-      const { id } = item(items, i);
+      const { id } = itemAt(items, i);
       end = writeText(packed, id, packed.writeUInt16BE(id.length + 1 + topic.length, end));
       packed[end] = 10;
       end = writeText(packed, topic, end + 1);
@@ -74,18 +82,18 @@ export function packStraight(
   let size = 0;
   for (const { at } of groups) {
     for (const i of at) {
-      const { head, spec } = item(tasks, i);
+      const { head, spec } = itemAt(tasks, i);
       const bytes = Buffer.byteLength(encodeHead(head)) + spec.length;
       sizes[i] = bytes;
-      size += HEAD_BYTES + item(takers, i).id.length + bytes;
+      size += HEAD_BYTES + itemAt(takers, i).id.length + bytes;
     }
   }
   const packed = Buffer.allocUnsafe(size);
   let end = 0;
   for (const { at } of groups) {
     for (const i of at) {
-      const { id } = item(takers, i);
-      const { head, spec } = item(tasks, i);
+      const { id } = itemAt(takers, i);
+      const { head, spec } = itemAt(tasks, i);
       const bytes = sizes[i] ?? 0;
       end = packed.writeUInt16BE(numbers[i] ?? 0, end);
       end = packed.writeUInt32BE(5 + id.length + bytes, end);
@@ -112,17 +120,11 @@ export function packLeases(
   let end = 0;
   for (const { at } of groups) {
     for (const i of at) {
-      const { session, token } = item(leases, i);
+      const { session, token } = itemAt(leases, i);
       end = packed.writeUInt16BE(numberOf(session), end);
       // Twelve digits: the number they write, in six bytes.
       end += packed.write(token, end, "hex");
     }
   }
   return packed;
-}
-
-function item<Item>(items: readonly Item[], i: number): Item {
-  const found = items[i];
-  assert(found !== undefined);
-  return found;
 }

@@ -60,8 +60,9 @@ export class Straight {
   ): Promise<readonly (Leased | undefined)[]> {
     const leased = new Array<Leased | undefined>(tasks.length).fill(undefined);
     const { groups, sessions, numbers, stale } = this.#plain(tasks, takers, now);
-    if (stale.length > 0) await this.#topics.refresh(stale, now);
-    await this.#perScope(groups, async (some, { topic }) => {
+    // They were written before: nobody need wait until they are again.
+    const refreshed = stale.length > 0 ? this.#topics.refresh(stale, now) : undefined;
+    const served = this.#perScope(groups, async (some, { topic }) => {
       const { packed, sizes } = packStraight(some, tasks, takers, numbers);
       const call = { topic, now, endedWindowMs, groups: some, tasks, packed, takers: sessions };
       const { firstToken, counts } = await this.#connection.run(enqueueStraight, call);
@@ -81,6 +82,7 @@ export class Straight {
         }
       }
     });
+    await Promise.all([served, refreshed]);
     return leased;
   }
 
@@ -132,7 +134,7 @@ export class Straight {
       if (group?.isClosed === true) continue;
       const taker = this.#taker(sessions, takers[i]);
       // The name of a topic that is not known to be there is for `enqueue` to write.
-      const goes = goesStraight(task, now) && note.writtenAtMs !== undefined && taker?.topics.has(topic) === true;
+      const goes = mayGoStraight(task, now) && note.writtenAtMs !== undefined && taker?.topics.has(topic) === true;
       numbers[i] = taker?.number ?? 0;
       if (group === undefined) {
         groups.push({ topic, at: goes ? [i] : [], ids: undefined, isClosed: !goes });
@@ -178,6 +180,6 @@ function groupOf<Open extends Group>(groups: readonly Open[], note: TopicNote, c
   return undefined;
 }
 
-function goesStraight({ head, spec, dueAtMs }: TopicTask, now: Millis): boolean {
+function mayGoStraight({ head, spec, dueAtMs }: TopicTask, now: Millis): boolean {
   return isPlain(head) && dueAtMs <= now && spec.length <= SPEC_BYTES_MAX;
 }

@@ -1,15 +1,10 @@
 /** Wrapper of complete-straight.lua. */
-import type { SessionId, TopicName } from "../../../domain/ids.js";
+import type { SessionId } from "../../../domain/ids.js";
 import { text } from "../codec.js";
 import { defineScript, unexpected } from "../script.js";
-import { type Group, itemsOf, packFields, packTopics } from "../straight-packing.js";
+import { itemsOf, packFields, packTopics, type StraightCall } from "../straight-packing.js";
 
-export interface CompleteStraightCall {
-  /** One of those of the call: they are of one scope. */
-  readonly topic: TopicName;
-  readonly now: number;
-  readonly endedWindowMs: number;
-  readonly groups: readonly Group[];
+export interface CompleteStraightCall extends StraightCall {
   readonly leases: readonly { readonly id: string }[];
   /** As `packLeases` does it. */
   readonly packed: Buffer;

@@ -1,17 +1,10 @@
 /** Wrapper of enqueue-straight.lua. */
-
-import type { TopicName } from "../../../domain/ids.js";
 import type { SessionRef } from "../../store.js";
 import { number, text } from "../codec.js";
 import { defineScript, unexpected } from "../script.js";
-import { type Group, itemsOf, packFields, packTopics } from "../straight-packing.js";
+import { itemsOf, packFields, packTopics, type StraightCall } from "../straight-packing.js";
 
-export interface EnqueueStraightCall {
-  /** One of those of the call: they are of one scope. */
-  readonly topic: TopicName;
-  readonly now: number;
-  readonly endedWindowMs: number;
-  readonly groups: readonly Group[];
+export interface EnqueueStraightCall extends StraightCall {
   readonly tasks: readonly { readonly id: string }[];
   /** As `packStraight` does it. */
   readonly packed: Buffer;
