@@ -2,7 +2,8 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { SCOPE_KEYS, TOPIC_KEYS } from "../../server/store/redis/keys.js";
-import { type Script, scriptParts } from "../../server/store/redis/script.js";
+import type { Script } from "../../server/store/redis/script.js";
+import { scriptParts, scriptText } from "../../server/store/redis/script-text.js";
 
 const FOLDER = new URL("../../server/store/redis/scripts/", import.meta.url);
 const names = readdirSync(FOLDER)
@@ -92,4 +93,24 @@ test("every script of a topic unfolds it first, but those that need not", () => 
   });
   // These look at no task, or only when they must; describe reads both forms.
   expect(late).toEqual(["describe", "hold", "prune"]);
+});
+
+const functionsIn = (text: string) => [...text.matchAll(/^local function (\w+)/gm)].map(([, name = ""]) => name);
+
+test.each(names)("%s has each function that it uses, and no other", (name) => {
+  const text = scriptText(name).replace(/--.*$/gm, "");
+  const words = text.match(/\b\w+\b/g) ?? [];
+  const isUsed = (word: string) => words.indexOf(word) < words.lastIndexOf(word);
+  const defined = functionsIn(
+    scriptParts(name)
+      .fragments.map((fragment) => fragment.text)
+      .join("\n"),
+  );
+  expect(defined.filter((word) => word !== "enter" && !isUsed(word))).toEqual([]);
+  const ofFragments = readdirSync(new URL("fragments/", FOLDER)).flatMap((file) =>
+    functionsIn(readFileSync(new URL(`fragments/${file}`, FOLDER), "utf8")),
+  );
+  const called = new Set([...text.matchAll(/(?<![.:\w])(\w+)\(/g)].map(([, word = ""]) => word));
+  const anywhere = new Set(functionsIn(text.replace(/^ +/gm, "")));
+  expect(ofFragments.filter((word) => called.has(word) && !anywhere.has(word))).toEqual([]);
 });

@@ -10,15 +10,8 @@
 import { list } from "./codec.js";
 import { unpackReply } from "./packed-reply.js";
 import { writeText } from "./packing.js";
-import {
-  type Argument,
-  type Reply,
-  type Source,
-  scriptParts,
-  sourceOf,
-  spellScopeKeys,
-  spellTopicKeys,
-} from "./script.js";
+import { type Argument, type Reply, type Source, sourceOf } from "./script.js";
+import { scriptParts, spellScopeKeys, spellTopicKeys } from "./script-text.js";
 
 /** A line of a fragment that each call carries out: constants are in capitals, and functions are no values. */
 const LOOKUP = /^local ([a-z_]+) = (.+)$/gm;

@@ -3,16 +3,15 @@
  * header states KEYS, ARGV and replies, and `verb.ts` beside it, which says how
  * a call becomes ARGV and a reply becomes an answer. A test compares the two.
  *
- * A line `-- use: name` in a script stands for scripts/fragments/name.lua, which
- * comes once however often it is named. A script is about one topic, whose keys
- * fragments/topic.lua names, about any topics of a scope, as fragments/scope.lua
- * has it, or about none.
+ * A script is about one topic, whose keys fragments/topic.lua names, about any
+ * topics of a scope, as fragments/scope.lua has it, or about none. Of what else
+ * its text is made, script-text.ts tells.
  */
 import assert from "node:assert";
 import { createHash } from "node:crypto";
-import { readFileSync } from "node:fs";
 import type { TopicName } from "../../domain/ids.js";
-import { type Keys, SCOPE_KEYS, TOPIC_KEYS } from "./keys.js";
+import type { Keys } from "./keys.js";
+import { scriptText } from "./script-text.js";
 
 export type Argument = string | number | Buffer;
 /** What Redis answers: strings as bytes, or as text if they are short and ASCII. */
@@ -46,7 +45,7 @@ interface Definition<Call, Answer> {
 
 export function defineScript<Call, Answer>(definition: Definition<Call, Answer>): Script<Call, Answer> {
   const values = Object.values(definition.argv);
-  return { ...definition, ...sourceOf(load(definition.name)), args: (call) => argsOf(values, call, []) };
+  return { ...definition, ...sourceOf(scriptText(definition.name)), args: (call) => argsOf(values, call, []) };
 }
 
 export function sourceOf(source: string): Source {
@@ -104,65 +103,4 @@ function argsOf<Call>(values: readonly Arguments<Call>[string][], call: Call, ar
     }
   }
   return args;
-}
-
-const FOLDER = new URL("./scripts/", import.meta.url);
-
-const USE = /^-- use: (\S+)$/gm;
-
-/** What names keys: nearly all functions use it. */
-const OUTER = new Set(["topic", "scope"]);
-
-/**
- * Redis carries out the whole text at each call, and so defines some fifty functions anew. What a function uses of the
- * text around it is looked for among all that any function uses of it: with the names that nearly all use one level
- * further out than the functions, sixty functions take 3 µs instead of 11.
- */
-function load(name: string): string {
-  const { own, fragments } = scriptParts(name);
-  const outer = fragments.filter((fragment) => OUTER.has(fragment.name));
-  const inner = fragments.filter((fragment) => !OUTER.has(fragment.name)).map(({ text }) => text);
-  const text = ["local function script()", ...inner, own, "end", "return script()"].join("\n");
-  const isOfScope = outer.some((fragment) => fragment.name === "scope");
-  return [...outer.map((fragment) => fragment.text), isOfScope ? spellTopicKeys(text) : text].join("\n");
-}
-
-const luaName = (key: string) => key.replace(":", "").toUpperCase();
-const TOPIC_NAMES = new Map(TOPIC_KEYS.map((key) => [luaName(key), key]));
-const TOPIC_NAME = new RegExp(`\\b(?:${[...TOPIC_NAMES.keys()].join("|")})\\b`, "g");
-const SCOPE_NAMES = new Map(SCOPE_KEYS.map((key) => [luaName(key), key]));
-const SCOPE_NAME = new RegExp(`\\b(?:${[...SCOPE_NAMES.keys()].join("|")})\\b`, "g");
-
-/** Keys of a topic are made of `PREFIX` where they are used: of many topics, few are. */
-export function spellTopicKeys(text: string): string {
-  return text.replace(TOPIC_NAME, (name) => `(PREFIX .. "${TOPIC_NAMES.get(name)}")`);
-}
-
-/** Those of the scope are made of `SCOPE`. */
-export function spellScopeKeys(text: string): string {
-  return text.replace(SCOPE_NAME, (name) => `(SCOPE .. "${SCOPE_NAMES.get(name)}")`);
-}
-
-export interface ScriptParts {
-  /** The script's own text. */
-  readonly own: string;
-  /** Each behind those that it uses. */
-  readonly fragments: readonly { readonly name: string; readonly text: string }[];
-}
-
-export function scriptParts(name: string): ScriptParts {
-  const own = readFileSync(new URL(`${name}.lua`, FOLDER), "utf8");
-  const fragments: { name: string; text: string }[] = [];
-  const seen = new Set<string>();
-  const collect = (part: string) => {
-    for (const [, fragment = ""] of part.matchAll(USE)) {
-      if (seen.has(fragment)) continue;
-      seen.add(fragment);
-      const text = readFileSync(new URL(`fragments/${fragment}.lua`, FOLDER), "utf8");
-      collect(text);
-      fragments.push({ name: fragment, text });
-    }
-  };
-  collect(own);
-  return { own, fragments };
 }
