@@ -149,7 +149,6 @@ export class StraightWay {
       const { request, index, task, subscription } = one;
       if (leased !== undefined) {
         subscription.lane.straightEnded();
-        request.stored(index, true);
         subscription.holder.acceptStraight(subscription, leased, bytesOfTask(task));
         continue;
       }
@@ -162,6 +161,8 @@ export class StraightWay {
       }
     }
     this.#declined(part);
+    // Workers first: nothing waits for a producer who does not know yet.
+    this.#context.turn.afterSending(() => tellProducers(taken, answer));
   }
 
   #declined(part: EnqueuePart | undefined): void {
@@ -204,6 +205,14 @@ export class StraightWay {
   async settle(): Promise<void> {
     await this.#enqueues.idle();
     await this.#completions.idle();
+    await new Promise<void>((resolve) => this.#context.turn.afterSending(resolve));
+  }
+}
+
+function tellProducers(taken: readonly Taken[], answer: readonly (Leased | undefined)[]): void {
+  for (let i = 0; i < taken.length; i++) {
+    const one = taken[i];
+    if (one !== undefined && answer[i] !== undefined) one.request.stored(one.index, true);
   }
 }
 

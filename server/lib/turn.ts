@@ -35,6 +35,11 @@ export class Turn {
     else setImmediate(() => this.#end());
   }
 
+  /** Calls `call` when what was written in this turn, and in the callback that goes on, has been sent. */
+  afterSending(call: () => void): void {
+    setImmediate(call);
+  }
+
   #isFirst(): boolean {
     const now = this.#clock.monotonic();
     if (now - this.#notPutOffAt < TOGETHER_MS) return false;

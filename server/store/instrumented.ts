@@ -56,18 +56,18 @@ function measure(verb: string, call: (...args: unknown[]) => Promise<unknown>, m
   return (...args: unknown[]): Promise<unknown> => {
     const startedAt = systemClock.monotonic();
     const items = args[at];
-    if (Array.isArray(items)) metrics.storeCallTasks.inc(tasks, items.length);
     const answer = call(...args);
-    const observe = (error?: unknown) => {
-      const outcome = error instanceof TaskqueueError ? error.code : "INTERNAL";
-      metrics.storeCallSeconds.observe(error === undefined ? ok : { verb, outcome }, secondsSince(startedAt));
+    const ended = (error?: unknown) => {
+      const seconds = (systemClock.monotonic() - startedAt) / 1_000;
+      // What the answer leads to comes first.
+      setImmediate(() => {
+        const outcome = error instanceof TaskqueueError ? error.code : "INTERNAL";
+        metrics.storeCallSeconds.observe(error === undefined ? ok : { verb, outcome }, seconds);
+        if (Array.isArray(items)) metrics.storeCallTasks.inc(tasks, items.length);
+      });
     };
     // Beside the caller, not between it and the store; and behind it, since it listens before a microtask is through.
-    queueMicrotask(() => answer.then(() => observe(), observe));
+    queueMicrotask(() => answer.then(() => ended(), ended));
     return answer;
   };
-}
-
-function secondsSince(startedAt: number): number {
-  return (systemClock.monotonic() - startedAt) / 1_000;
 }

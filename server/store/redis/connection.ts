@@ -23,7 +23,7 @@ const RECONNECT_MS = 1_000;
 /** Nobody waits longer than this in Redis: a read for events is bounded well below. */
 const BLOCKING_MS_MAX = 60_000;
 
-/** Commands of less than this wait for the end of the turn, to travel in one write. */
+/** Behind the first command of a turn, less than this waits for the end of the turn, to travel in one write. */
 const CORKED_BYTES_MAX = 1024;
 
 interface ConnectionOptions {
@@ -304,14 +304,15 @@ function settle(call: PendingCall | undefined, reply: Reply | undefined): void {
 /** Sends a command as it is. `call` would do the same, and copy the arguments once more. */
 function send(client: Client, name: string, args: Argument[]): Promise<unknown> {
   const command = new Command(name, args, { replyEncoding: null });
-  // What is sent in one go of the event loop travels in one write, unless it is much: then Redis should begin with it
-  // while the next command is made.
+  client.sendCommand(command);
   const stream = client instanceof Redis ? client.stream : undefined;
+  // What follows in the same go of the event loop travels in one write, unless it is much: then Redis should begin with
+  // it while the next command is made.
   if (stream !== undefined && stream.writableCorked === 0) {
     stream.cork();
     process.nextTick(() => stream.uncork());
+  } else if (stream !== undefined && stream.writableLength >= CORKED_BYTES_MAX) {
+    stream.uncork();
   }
-  client.sendCommand(command);
-  if (stream !== undefined && stream.writableLength >= CORKED_BYTES_MAX) stream.uncork();
   return command.promise;
 }

@@ -147,7 +147,8 @@ export class Straight {
       group.ids.add(id);
       group.at.push(i);
     }
-    return { groups: groups.filter(({ at }) => at.length > 0), sessions: [...sessions.values()], numbers, stale };
+    const some = groups.every(isFilled) ? groups : groups.filter(isFilled);
+    return { groups: some, sessions: [...sessions.values()], numbers, stale };
   }
 
   /** Undefined for a session that is in the call with another epoch. */
@@ -178,6 +179,10 @@ function groupOf<Open extends Group>(groups: readonly Open[], note: TopicNote, c
   note.call = call;
   note.rank = groups.length;
   return undefined;
+}
+
+function isFilled({ at }: Group): boolean {
+  return at.length > 0;
 }
 
 function mayGoStraight({ head, spec, dueAtMs }: TopicTask, now: Millis): boolean {

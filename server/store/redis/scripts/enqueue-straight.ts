@@ -28,7 +28,7 @@ export const enqueueStraight = defineScript<EnqueueStraightCall, EnqueueStraight
     tasks: (call) => call.packed,
     topics_count: (call) => call.groups.length,
     topics: (call) => packTopics(call.groups),
-    takers: (call) => call.takers.flatMap(({ id, epoch }) => [id, epoch]),
+    takers: ({ takers }) => idsAndEpochs(takers),
   },
   reply: (word, [firstToken, counts]) => {
     if (word !== "straight") return unexpected("enqueue-straight", word);
@@ -39,3 +39,9 @@ export const enqueueStraight = defineScript<EnqueueStraightCall, EnqueueStraight
     };
   },
 });
+
+function idsAndEpochs(takers: readonly SessionRef[]): readonly (string | number)[] {
+  const list: (string | number)[] = [];
+  for (const { id, epoch } of takers) list.push(id, epoch);
+  return list;
+}
