@@ -99,7 +99,7 @@ const functionsIn = (text: string) => [...text.matchAll(/^local function (\w+)/g
 
 test.each(names)("%s has each function that it uses, and no other", (name) => {
   const text = scriptText(name).replace(/--.*$/gm, "");
-  const words = text.match(/\b\w+\b/g) ?? [];
+  const words: readonly string[] = text.match(/\b\w+\b/g) ?? [];
   const isUsed = (word: string) => words.indexOf(word) < words.lastIndexOf(word);
   const defined = functionsIn(
     scriptParts(name)
