@@ -43,6 +43,8 @@ let session: Omit<Resume, "leaseTokens"> | undefined;
 
 /** What one stream has still to say; ends when it is closed. */
 class Outgoing implements AsyncIterable<LeaseRequest> {
+  /** Aborted when the stream is to end without a word. */
+  readonly hangUp = new AbortController();
   readonly #requests: LeaseRequest[] = [];
   #wake: () => void = () => {};
   #closed = false;
@@ -90,8 +92,8 @@ class Outgoing implements AsyncIterable<LeaseRequest> {
 async function attach(address: string): Promise<void> {
   const channel = createChannel(address);
   const outgoing = new Outgoing();
-  const hangUp = new AbortController();
-  void stopped.then(() => leave(outgoing, hangUp));
+  const { hangUp } = outgoing;
+  void stopped.then(() => leave(outgoing));
   try {
     outgoing.send({ $case: "hello", value: hello() });
     const client = createClient(WorkerServiceDefinition, channel);
@@ -112,14 +114,19 @@ async function attach(address: string): Promise<void> {
 }
 
 /** Hands back what it holds, and waits a little for the broker to end the stream. */
-async function leave(outgoing: Outgoing, hangUp: AbortController): Promise<void> {
+async function leave(outgoing: Outgoing): Promise<void> {
+  const { hangUp } = outgoing;
   if (current === outgoing) {
     giveUp();
     current = undefined;
     outgoing.send({ $case: "goodbye", value: {} });
     outgoing.close();
-    await pause(systemClock, 2_000, hangUp.signal);
+  } else if (leases.size === 0) {
+    hangUp.abort();
+    return;
   }
+  // With leases it comes here once more when it is welcome.
+  await pause(systemClock, 2_000, hangUp.signal);
   hangUp.abort();
 }
 
@@ -130,7 +137,9 @@ function giveUp(): void {
   if (hasGivenUp) return;
   hasGivenUp = true;
   for (const { token, outcome } of leases.values()) {
-    if (outcome === undefined) recorder.record({ kind: "lease:released", token });
+    if (outcome !== undefined) continue;
+    recorder.record({ kind: "lease:released", token });
+    leases.delete(token);
   }
 }
 
@@ -167,6 +176,7 @@ function welcomed(sessionId: string, sessionSecret: string, broker: string, outg
   const ended = [...leases.values()].filter(({ outcome }) => outcome !== undefined);
   for (const lease of ended) lease.timesReported = 0;
   if (ended.length > 0) outgoing.update(ended);
+  if (isOver) void leave(outgoing);
 }
 
 let current: Outgoing | undefined;
@@ -216,7 +226,8 @@ function loseSession(): void {
 tellAtWork();
 recorder.record({ kind: "worker:started", concurrency: orders.concurrency, topics: orders.topics });
 const addresses = orders.queues.flatMap((queue) => queue.addresses);
-for (let turn = 0; !isOver; turn++) {
+// Stopped between two streams, it comes back to report or hand back what it holds, if a broker is there.
+for (let turn = 0, last = addresses.length; !isOver || (leases.size > 0 && last-- > 0); turn++) {
   await attach(addresses[turn % addresses.length] ?? "");
   await pause(systemClock, random.int(0, 150));
 }
