@@ -41,6 +41,18 @@ describe("plain tasks that find nobody waiting and a hungry worker", () => {
     }
   });
 
+  test("are on their way to the worker before their producer is told", async () => {
+    const { engine, worker } = await start();
+    await using _ = engine;
+    const order: string[] = [];
+    // What the stream has to say is written in the tick after.
+    worker.session.outbox.whenFilled(() => process.nextTick(() => order.push("worker")));
+    await engine.enqueue(["a"]).then(() => order.push("producer"));
+    expect(order).toEqual(["worker", "producer"]);
+    expect((await worker.read()).delivered).toEqual(["a"]);
+    expect(engine.rig.calls("enqueueStraight")).toBe(1);
+  });
+
   test("go through their lane where there is a bound, an option, or no credit", async () => {
     const { engine, worker } = await start();
     await using _ = engine;
