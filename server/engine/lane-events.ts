@@ -1,8 +1,9 @@
 /** The events a lane tells, each after the stored change. Nothing is built while nobody watches, or of what is not to be told. */
-import type { TopicName } from "../domain/ids.js";
+import type { TaskId, TopicName } from "../domain/ids.js";
 import type { Progress } from "../domain/task.js";
 import type { CompleteOutcome, FailOutcome, Leased, NewTask, ReleaseOutcome, TopicTask } from "../store/store.js";
 import type { EngineContext } from "./context.js";
+import type { EventOffer } from "./event-log.js";
 import type { EventType, TaskqueueEvent } from "./events.js";
 import { attemptOfLease, type HeldLease } from "./held-lease.js";
 import type { Grant, SubscriptionState } from "./worker-session.js";
@@ -17,16 +18,19 @@ export function enqueued(
   if (offer === undefined) return;
   let index = 0;
   for (const { id, head } of tasks) {
-    if (!created[index++] || !offer.admits(id, head.externalId)) continue;
-    context.events.emit({
-      type: "TASK_ENQUEUE",
-      atMs: context.now(),
-      broker: context.options.broker,
-      topic,
-      taskId: id,
-      ...externalIdOf(head.externalId),
-    });
+    if (created[index++] && offer.admits(id, head.externalId)) tellEnqueue(context, topic, id, head.externalId);
   }
+}
+
+function tellEnqueue(context: EngineContext, topic: TopicName, taskId: TaskId, externalId: string): void {
+  context.events.emit({
+    type: "TASK_ENQUEUE",
+    atMs: context.now(),
+    broker: context.options.broker,
+    topic,
+    taskId,
+    ...externalIdOf(externalId),
+  });
 }
 
 export function started(
@@ -40,18 +44,22 @@ export function started(
   if (offer === undefined) return;
   const workers = new Map(grants.map((grant) => [grant.session.id, grant.subscription.worker]));
   for (const lease of leased) {
-    if (!offer.admits(lease.id, lease.head.externalId)) continue;
-    context.events.emit({
-      type: "TASK_START",
-      atMs: lease.leasedAtMs,
-      broker: context.options.broker,
-      worker: workers.get(lease.session) ?? "",
-      topic,
-      taskId: lease.id,
-      attempt: attemptOfLease(lease),
-      ...externalIdOf(lease.head.externalId),
-    });
+    if (offer.admits(lease.id, lease.head.externalId))
+      tellStart(context, topic, lease, workers.get(lease.session) ?? "");
   }
+}
+
+function tellStart(context: EngineContext, topic: TopicName, lease: Leased, worker: string): void {
+  context.events.emit({
+    type: "TASK_START",
+    atMs: lease.leasedAtMs,
+    broker: context.options.broker,
+    worker,
+    topic,
+    taskId: lease.id,
+    attempt: attemptOfLease(lease),
+    ...externalIdOf(lease.head.externalId),
+  });
 }
 
 export function completed(
@@ -76,23 +84,16 @@ export function wentStraight(
   tasks: readonly { readonly task: TopicTask; readonly subscription: SubscriptionState }[],
 ): void {
   if (!context.events.active) return;
-  const went = tasks.flatMap(({ task, subscription }, index) => {
-    const lease = leases[index];
-    return lease === undefined ? [] : [{ topic: task.topic, task, lease, subscription }];
-  });
-  for (const [topic, some] of byTopic(went)) {
-    enqueued(
-      context,
-      topic,
-      some.map(({ task }) => task),
-      some.map(() => true),
-    );
-    started(
-      context,
-      topic,
-      some.map(({ lease }) => lease),
-      some.map(({ subscription }) => ({ session: subscription.holder.ref, subscription })),
-    );
+  const counts = new Map<TopicName, number>();
+  for (let i = 0; i < tasks.length; i++) if (leases[i] !== undefined) countTopic(counts, tasks[i]?.task.topic);
+  const enqueues = new Offers(context, "TASK_ENQUEUE", counts);
+  const starts = new Offers(context, "TASK_START", counts);
+  for (let i = 0; i < tasks.length; i++) {
+    const [one, lease] = [tasks[i], leases[i]];
+    if (one === undefined || lease === undefined) continue;
+    const { topic, id, head } = one.task;
+    if (enqueues.admits(topic, id, head.externalId)) tellEnqueue(context, topic, id, head.externalId);
+    if (starts.admits(topic, id, head.externalId)) tellStart(context, topic, lease, one.subscription.worker);
   }
 }
 
@@ -103,25 +104,33 @@ export function wereCompleted(
   isCompleted: readonly boolean[],
 ): void {
   if (!context.events.active) return;
-  for (const [topic, some] of byTopic(leases.filter((_, index) => isCompleted[index] === true))) {
-    completed(
-      context,
-      topic,
-      some,
-      some.map(() => "completed"),
-    );
+  const counts = new Map<TopicName, number>();
+  for (let i = 0; i < leases.length; i++) if (isCompleted[i] === true) countTopic(counts, leases[i]?.topic);
+  const offers = new Offers(context, "TASK_COMPLETION", counts);
+  for (let i = 0; i < leases.length; i++) {
+    const lease = leases[i];
+    if (lease === undefined || isCompleted[i] !== true) continue;
+    if (offers.admits(lease.topic, lease.id, lease.head.externalId))
+      context.events.emit(ended(context, "TASK_COMPLETION", lease));
   }
 }
 
-/** What is told of a topic is offered at once: an offer costs as much as some events. */
-function byTopic<Item extends { readonly topic: TopicName }>(items: readonly Item[]): Map<TopicName, Item[]> {
-  const groups = new Map<TopicName, Item[]>();
-  for (const item of items) {
-    const group = groups.get(item.topic);
-    if (group === undefined) groups.set(item.topic, [item]);
-    else group.push(item);
+function countTopic(counts: Map<TopicName, number>, topic: TopicName | undefined): void {
+  if (topic !== undefined) counts.set(topic, (counts.get(topic) ?? 0) + 1);
+}
+
+/** One offer for all events of a type and topic: it costs as much as some events. */
+class Offers {
+  readonly #offers = new Map<TopicName, EventOffer | undefined>();
+
+  /** `counts` tells how many events there are of each topic. */
+  constructor(context: EngineContext, type: EventType, counts: ReadonlyMap<TopicName, number>) {
+    for (const [topic, count] of counts) this.#offers.set(topic, context.events.offer(type, topic, count));
   }
-  return groups;
+
+  admits(topic: TopicName, taskId: TaskId, externalId: string): boolean {
+    return this.#offers.get(topic)?.admits(taskId, externalId) === true;
+  }
 }
 
 export function failed(context: EngineContext, lease: HeldLease, error: string, outcome: FailOutcome): void {
