@@ -41,6 +41,9 @@ export class EventBound {
   /** Sure events since the choice was made. */
   #sure = 0;
   readonly #shares = new Map<string, TopicShare>();
+  /** The task that was looked at last, and its story: often several events of a task are on offer. */
+  #lastId = "";
+  #lastStory = storyOf("");
 
   /** `monotonic` tells milliseconds. */
   constructor(perSecond: number, monotonic: () => number) {
@@ -71,7 +74,7 @@ export class EventBound {
   admits(share: TopicShare, taskId: string, isSure: boolean): boolean {
     if (isSure) {
       this.#sure += 1;
-    } else if (share.below < ALL && storyOf(taskId) >= share.below) {
+    } else if (share.below < ALL && this.#storyOf(taskId) >= share.below) {
       return false;
     }
     const kept = isSure ? 0 : Math.floor(this.#perSecond * KEPT);
@@ -81,6 +84,14 @@ export class EventBound {
     }
     this.#tokens -= 1;
     return true;
+  }
+
+  #storyOf(taskId: string): number {
+    if (taskId !== this.#lastId) {
+      this.#lastId = taskId;
+      this.#lastStory = storyOf(taskId);
+    }
+    return this.#lastStory;
   }
 
   #goOn(): void {
