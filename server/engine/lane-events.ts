@@ -1,7 +1,7 @@
 /** The events a lane tells, each after the stored change. Nothing is built while nobody watches, or of what is not to be told. */
 import type { TaskId, TopicName } from "../domain/ids.js";
 import type { Progress } from "../domain/task.js";
-import type { CompleteOutcome, FailOutcome, Leased, NewTask, ReleaseOutcome, TopicTask } from "../store/store.js";
+import type { FailOutcome, Leased, NewTask, ReleaseOutcome, TopicTask } from "../store/store.js";
 import type { EngineContext } from "./context.js";
 import type { EventOffer } from "./event-log.js";
 import type { EventType, TaskqueueEvent } from "./events.js";
@@ -62,21 +62,6 @@ function tellStart(context: EngineContext, topic: TopicName, lease: Leased, work
   });
 }
 
-export function completed(
-  context: EngineContext,
-  topic: TopicName,
-  leases: readonly HeldLease[],
-  outcomes: readonly CompleteOutcome[],
-): void {
-  const offer = context.events.offer("TASK_COMPLETION", topic, leases.length);
-  if (offer === undefined) return;
-  let index = 0;
-  for (const lease of leases) {
-    if (outcomes[index++] !== "completed" || !offer.admits(lease.id, lease.head.externalId)) continue;
-    context.events.emit(ended(context, "TASK_COMPLETION", lease));
-  }
-}
-
 /** Of tasks of any topics, each beside the lease that tells whether it went straight. */
 export function wentStraight(
   context: EngineContext,
@@ -97,19 +82,19 @@ export function wentStraight(
   }
 }
 
-/** Of leases of any topics: `isCompleted` tells which ones. */
-export function wereCompleted(
+/** Of leases of any topics; `isCompleted` tells by where it is whether one was completed. */
+export function completed(
   context: EngineContext,
   leases: readonly HeldLease[],
-  isCompleted: readonly boolean[],
+  isCompleted: (index: number) => boolean,
 ): void {
   if (!context.events.active) return;
   const counts = new Map<TopicName, number>();
-  for (let i = 0; i < leases.length; i++) if (isCompleted[i] === true) countTopic(counts, leases[i]?.topic);
+  for (let i = 0; i < leases.length; i++) if (isCompleted(i)) countTopic(counts, leases[i]?.topic);
   const offers = new Offers(context, "TASK_COMPLETION", counts);
   for (let i = 0; i < leases.length; i++) {
     const lease = leases[i];
-    if (lease === undefined || isCompleted[i] !== true) continue;
+    if (lease === undefined || !isCompleted(i)) continue;
     if (offers.admits(lease.topic, lease.id, lease.head.externalId))
       context.events.emit(ended(context, "TASK_COMPLETION", lease));
   }

@@ -279,7 +279,7 @@ export class Lane {
     const answer = await untilStored(this.#context, this.topic, () => this.#completeCall(completions));
     if (!answer) return abandon(batch);
     this.taskEnded(this.#context.now());
-    tell.completed(this.#context, this.topic, completions, answer.outcomes);
+    tell.completed(this.#context, completions, (index) => answer.outcomes[index] === "completed");
     let index = 0;
     for (const { lease, receipt } of batch) receipt.stored(lease, answer.outcomes[index++] !== "lease_lost");
   }

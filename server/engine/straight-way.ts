@@ -185,7 +185,7 @@ export class StraightWay {
       // The lane tries until it is stored.
       if (!(error instanceof TaskqueueError)) log.error({ err: error }, "completions could not be stored");
     }
-    tell.wereCompleted(this.#context, leases, answer);
+    tell.completed(this.#context, leases, (index) => answer[index] === true);
     const now = this.#context.now();
     let index = 0;
     for (const { lease, receipt } of batch) {

@@ -113,21 +113,17 @@ async function attach(address: string): Promise<void> {
   }
 }
 
-/** Hands back what it holds, and waits a little for the broker to end the stream. */
+/** Hands back what it holds, once it is welcome, and waits a little for the broker to end the stream. */
 async function leave(outgoing: Outgoing): Promise<void> {
-  const { hangUp } = outgoing;
   if (current === outgoing) {
     giveUp();
     current = undefined;
     outgoing.send({ $case: "goodbye", value: {} });
     outgoing.close();
-  } else if (leases.size === 0) {
-    hangUp.abort();
-    return;
   }
-  // With leases it comes here once more when it is welcome.
-  await pause(systemClock, 2_000, hangUp.signal);
-  hangUp.abort();
+  // Before it is welcome, it waits for that only if it has something to hand in: `welcomed` comes here again.
+  if (leases.size > 0 || hasGivenUp) await pause(systemClock, 2_000, outgoing.hangUp.signal);
+  outgoing.hangUp.abort();
 }
 
 let hasGivenUp = false;
